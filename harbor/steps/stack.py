@@ -1,0 +1,86 @@
+"""Every service runs, created from exactly what lies on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harbor import compose, paths
+from harbor.changes import Change, Run
+from harbor.settings import Settings
+from harbor.shell import NOT_READ, Output
+
+NAME = "stack"
+
+
+@dataclass(frozen=True)
+class Container:
+    service: str
+    name: str
+    state: str  # running, exited, restarting, ...
+    status: str  # docker's own words, with the health in brackets
+    config: str
+    edge: str
+    image: str
+
+    @property
+    def healthy(self) -> bool:
+        """Running, and healthy where the image has a health check."""
+        return self.state == "running" and not (
+            "unhealthy" in self.status or "starting" in self.status
+        )
+
+
+def probe(settings: Settings) -> dict[str, str]:
+    fields = [
+        '{{.Label "com.docker.compose.service"}}',
+        "{{.Names}}",
+        "{{.State}}",
+        "{{.Status}}",
+        f'{{{{.Label "{compose.CONFIG_LABEL}"}}}}',
+        f'{{{{.Label "{compose.EDGE_LABEL}"}}}}',
+        "{{.Image}}",
+    ]
+    row = "\t".join(fields)
+    return {
+        "containers": "timeout 20 docker ps -a "
+        f"--filter label=com.docker.compose.project={paths.PROJECT} --format '{row}'",
+        "config": f"cd {paths.INSTALL} && {compose.CONFIG_DIGEST}",
+        "edge": f"cd {paths.INSTALL} && {compose.EDGE_DIGEST}",
+        "unit": "systemctl is-active harbor.service",
+    }
+
+
+def containers(facts: Mapping[str, Output]) -> list[Container]:
+    """All containers of the project, one-off ones included."""
+    rows = (line.split("\t") for line in facts.get("containers", NOT_READ).lines)
+    return [Container(*row) for row in rows if len(row) == 7]
+
+
+def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
+    reasons = _reasons(settings, facts)
+    if facts.get("unit", NOT_READ).text != "active":
+        why = "; ".join(["harbor.service is not active", *reasons])
+        return [
+            Run(why, "systemctl reset-failed harbor.service\nsystemctl start harbor.service", 1200)
+        ]
+    return [Run("; ".join(reasons), paths.START, 1200)] if reasons else []
+
+
+def _reasons(settings: Settings, facts: Mapping[str, Output]) -> list[str]:
+    found = {container.service: container for container in containers(facts)}
+    wanted = settings.harbor.containers
+    config, edge = (facts.get(key, NOT_READ).text for key in ("config", "edge"))
+    missing = sorted(set(wanted) - set(found))
+    stopped = sorted(s for s in wanted if s in found and found[s].state != "running")
+    outdated = sorted(
+        s for s in wanted if s in found and s != "traefik" and found[s].config != config
+    )
+    edge_service = compose.edge_service(settings)
+    if edge_service in found and found[edge_service].edge != edge:
+        outdated = sorted({*outdated, edge_service})
+    groups = {
+        "not there": missing,
+        "not running": stopped,
+        "created from an older configuration": outdated,
+        "no longer wanted": sorted(set(found) - set(wanted)),
+    }
+    return [f"{what}: {', '.join(services)}" for what, services in groups.items() if services]
