@@ -1,0 +1,35 @@
+"""Removing a lab from whatever state it is in, found by its tag and its folder alone."""
+
+import os
+import shutil
+from pathlib import Path
+
+from lab import cgroups, naming, network, shell, waiting
+from lab.host import PROPAGATE
+
+MOUNTS = Path("/proc/self/mounts")
+
+
+def everything(tag: str, folder: Path) -> None:
+    """Kill, unplug, unmount and delete; each part may be there or not."""
+    for group in cgroups.named(naming.guests(tag)) | cgroups.named(naming.services(tag)):
+        cgroups.kill(group)
+    network.down(tag)
+    for leftover in PROPAGATE.glob(naming.guests(tag) + "*"):
+        os.rmdir(leftover)
+    # A mount stays busy until the kernel has taken the dead guests' namespaces apart.
+    waiting.until(lambda: _unmounted(folder), 30, f"mounts under {folder} to go")
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def mounts(folder: Path) -> list[str]:
+    """Mount points below `folder`, the innermost first."""
+    points = [line.split()[1] for line in MOUNTS.read_text().splitlines()]
+    return [point for point in reversed(points) if Path(point).is_relative_to(folder)]
+
+
+def _unmounted(folder: Path) -> bool:
+    for point in mounts(folder):
+        shell.attempt(["umount", point])
+    return not mounts(folder)
