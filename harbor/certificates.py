@@ -71,7 +71,7 @@ def issue(authority: KeyPair, names: list[str], now: datetime.datetime) -> KeyPa
     """A server certificate for `names` (DNS names or addresses), signed by `authority`."""
     root = x509.load_pem_x509_certificate(authority.chain)
     root_key = serialization.load_pem_private_key(authority.key.reveal().encode(), None)
-    assert isinstance(root_key, ec.EllipticCurvePrivateKey)  # noqa: S101 -- made above
+    assert isinstance(root_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     certificate = (

@@ -68,7 +68,7 @@ def load() -> Loaded:
         raise SettingsError(f"{file}: is no YAML\n{error}") from None
     inventory, mistakes = parse_inventory(values, file.name)
     parsing.check(mistakes)
-    assert inventory is not None  # noqa: S101 -- there were no mistakes
+    assert inventory is not None
     return Loaded(file, inventory, _environment(file.parent / ".env"))
 
 

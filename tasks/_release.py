@@ -39,7 +39,7 @@ def bring(target: Target, settings: Settings, loaded: Loaded, change: FetchRelea
         source = _download(target, settings)
         _place(target, source, _verified_digest(target, settings, loaded, source), change.path)
     else:
-        assert release.sha256  # noqa: S101 -- checked by the settings
+        assert release.sha256
         _fetch_by_host(target, url(settings), change.path, release.sha256)
 
 
@@ -211,7 +211,7 @@ def _md5(settings: Settings, loaded: Loaded, path: Path) -> None:
 
 
 def _gpg(settings: Settings, loaded: Loaded, path: Path) -> None:
-    assert settings.harbor.release.gpg_key  # noqa: S101 -- checked by the settings
+    assert settings.harbor.release.gpg_key
     with tempfile.TemporaryDirectory() as home:
         signature = Path(home, "signature.asc")
         signature.write_bytes(_beside(settings, ".asc"))
