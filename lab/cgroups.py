@@ -58,9 +58,9 @@ def processes(group: str) -> set[int]:
     """Every process in `group` and below; empty if there is no such group."""
     found: set[int] = set()
     for hierarchy in hierarchies():
-        for listing in (hierarchy / group).rglob("cgroup.procs"):
-            with suppress(FileNotFoundError, OSError):
-                found |= {int(line) for line in listing.read_text().split()}
+        for folder in _deepest_first(hierarchy / group):
+            with suppress(OSError):  # it went away meanwhile
+                found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
     return found - {0}
 
 
@@ -89,7 +89,7 @@ def _killed(group: str) -> set[int]:
 
 def _removed(group: str) -> bool:
     for folder in [path for at in hierarchies() for path in _deepest_first(at / group)]:
-        with suppress(FileNotFoundError, OSError):
+        with suppress(OSError):  # gone, or not empty yet
             folder.rmdir()
     return not any((at / group).exists() for at in hierarchies())
 

@@ -4,10 +4,11 @@ import json
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Self
 
 from lab import access, disk, dns, images, locks, machine, naming, network, paths, state, teardown
 from lab.errors import LabError
@@ -40,7 +41,7 @@ class Lab:
         self.folder = paths.runs() / name
         self.tag = naming.tag(self.folder)
 
-    def __enter__(self) -> "Lab":
+    def __enter__(self) -> Self:
         """Hand out the lab as it is."""
         return self
 
@@ -145,7 +146,7 @@ class Lab:
     def _busy(self) -> Path:
         return Path(f"/run/lock/lab-{self.tag}.lock")
 
-    def _changing(self):  # type: ignore[no-untyped-def]
+    def _changing(self) -> AbstractContextManager[int]:
         return locks.hold(self.folder / ".state.lock", 60)
 
     def _open(self) -> None:
@@ -173,7 +174,7 @@ class Lab:
         suite, layer = spec.suite, spec.layer
         if spec.golden:
             known = self._golden(spec.golden)
-            suite, layer = known["suite"], known["layer"]
+            suite, layer = str(known["suite"]), str(known["layer"])
         new = HostState(
             naming.check_host(spec.name), suite, layer, tuple(layers), number,
             tuple(naming.check_full(alias) for alias in spec.aliases),
@@ -186,16 +187,16 @@ class Lab:
         with ThreadPoolExecutor(max_workers=4) as pool:
             built = dict(zip(plain, pool.map(lambda one: images.ensure(*one), plain), strict=True))
         return [
-            self._golden(spec.golden)["layers"] if spec.golden
+            list(self._golden(spec.golden)["layers"]) if spec.golden
             else [str(folder) for folder in built[spec.suite, spec.layer]]
             for spec in specs
         ]
 
-    def _golden(self, name: str) -> dict[str, list[str]]:
+    def _golden(self, name: str) -> dict[str, Any]:
         file = self.folder / "golden" / name / GOLDEN
         if not file.exists():
             raise LabError(f"no golden disk {name} in the lab {self.name}")
-        known: dict[str, list[str]] = json.loads(file.read_text())
+        known: dict[str, Any] = json.loads(file.read_text())
         return known
 
     def _prepare(self, spec: HostSpec) -> None:

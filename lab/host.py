@@ -1,21 +1,18 @@
 """One host of a lab: run commands in it, cut its power, pull its cable."""
 
-import os
 import shlex
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from lab import cable, cgroups, disk, naming, network, shell, state, waiting
+from lab import cable, cgroups, disk, naming, network, nspawn, shell, state, waiting
 from lab.errors import LabError
 from lab.paths import PROJECT
 from lab.state import HostState
 
 BOOT_SECONDS = 60.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# nspawn's leftovers when it is killed rather than left to end.
-PROPAGATE = Path("/run/systemd/nspawn/propagate")
 
 
 class Host:
@@ -108,7 +105,7 @@ class Host:
                       f"{self.name} to reboot")
         self.wait_ssh(seconds)
 
-    def link(self, linked: bool) -> None:  # noqa: FBT001 - reads as link(True), like the verb
+    def link(self, linked: bool) -> None:
         """Plug the network cable in (True) or pull it (False); survives reboots."""
         self._recable(linked=linked)
 
@@ -173,6 +170,4 @@ class Host:
         """Remove what a host without power leaves in the kernel."""
         cgroups.kill(self.group)
         network.unplug(self.tag, self.name, self.state.number)
-        leftover = PROPAGATE / self.group
-        if leftover.is_dir():
-            os.rmdir(leftover)
+        nspawn.forget(self.group, self.root)

@@ -12,7 +12,7 @@ from typing import Any
 from lab import locks, naming, shell
 from lab.errors import LabError
 
-RANGE = ipaddress.ip_network("198.18.0.0/15")
+RANGE = ipaddress.IPv4Network("198.18.0.0/15")
 NAMESPACES = Path("/run/netns")
 GUEST_INTERFACE = "eth0"
 FIRST_HOST = 2

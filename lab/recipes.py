@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lab.errors import LabError
 
 SUITES = ("bookworm", "trixie")
-SUDO_PASSWORD = "lab-sudo-password"  # noqa: S105 - of a throw-away account, printed in docs
+SUDO_PASSWORD = "lab-sudo-password"
 
 # A bare server: what a cloud image has, less cloud-init; no curl, no Python, no Docker.
 BARE = (

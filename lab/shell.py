@@ -25,10 +25,10 @@ def attempt(
     argv: Sequence[str], *, stdin: str | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `argv` whatever its exit code; LabError only when it outlives `timeout`."""
-    source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     try:
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            argv, capture_output=True, text=True, timeout=timeout, close_fds=False, **source
+        return subprocess.run(
+            argv, check=False, capture_output=True, text=True, timeout=timeout, close_fds=False,
+            input=stdin or "",
         )
     except subprocess.TimeoutExpired as late:
         raise LabError(f"{' '.join(argv)[:300]}: not done after {timeout} s") from late

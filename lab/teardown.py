@@ -1,11 +1,9 @@
 """Removing a lab from whatever state it is in, found by its tag and its folder alone."""
 
-import os
 import shutil
 from pathlib import Path
 
-from lab import cgroups, naming, network, shell, waiting
-from lab.host import PROPAGATE
+from lab import cgroups, naming, network, nspawn, shell, waiting
 
 MOUNTS = Path("/proc/self/mounts")
 
@@ -15,8 +13,8 @@ def everything(tag: str, folder: Path) -> None:
     for group in cgroups.named(naming.guests(tag)) | cgroups.named(naming.services(tag)):
         cgroups.kill(group)
     network.down(tag)
-    for leftover in PROPAGATE.glob(naming.guests(tag) + "*"):
-        os.rmdir(leftover)
+    for host in (folder / "hosts").glob("*"):
+        nspawn.forget(naming.guest(tag, host.name), host / "root")
     # A mount stays busy until the kernel has taken the dead guests' namespaces apart.
     waiting.until(lambda: _unmounted(folder), 30, f"mounts under {folder} to go")
     if folder.exists():
