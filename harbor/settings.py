@@ -32,6 +32,7 @@ DEFAULT_PASSWORDS = ("Harbor12345", "root123")
 # prepare writes both passwords there unquoted: nothing else survives (Harbor 2.4 to 2.15).
 PASSWORD_CHARACTERS = re.compile(r"[A-Za-z0-9._-]+")
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9-]{1,63}")
+UPSTREAM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?")
 SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -191,6 +192,12 @@ class Storage(Section):
     disable_redirect: bool = Field(False, description="blobs stream through Harbor")
     ca_bundle: AbsolutePath | None = Field(None, description="on the host: more CAs for Harbor")
 
+    @model_validator(mode="after")
+    def _has_options(self) -> "Storage":
+        if self.driver != "filesystem" and not self.options:
+            raise ValueError(f"driver: {self.driver} needs options (as distribution names them)")
+        return self
+
 
 class Proxy(Section):
     """The way out to the upstream registries."""
@@ -231,6 +238,36 @@ class Cache(Section):
     expire_hours: int = Field(24, ge=1)
 
 
+class Mirror(Section):
+    """How clients reach one upstream registry through this cache."""
+
+    project: str | None = Field(None, description="the proxy project; default: proxy.<upstream>")
+    name: str | None = Field(
+        None,
+        description="a host name that serves this upstream alone: every docker can use it as a "
+        "mirror. It must lead to the host; the project must be public",
+    )
+    test_image: str = Field(
+        "", pattern=r"^([a-z0-9]\S*[:@]\S+)?$", description="repository:tag that proves it by a pull"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _host_name(cls, value: str | None) -> str | None:
+        if value is not None and not HOST_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is not a host name (lower case letters, digits, - and .)")
+        return value
+
+
+MIRRORS = {
+    "docker.io": Mirror(test_image="library/hello-world:latest"),
+    "gcr.io": Mirror(test_image="distroless/static:latest"),
+    "k8s.gcr.io": Mirror(test_image="pause:3.1"),
+    "quay.io": Mirror(test_image="quay/busybox:latest"),
+    "registry.k8s.io": Mirror(test_image="pause:3.9"),
+}
+
+
 class HarborSettings(Section):
     """Everything about one Harbor host, except its secrets."""
 
@@ -257,6 +294,20 @@ class HarborSettings(Section):
     trivy: Trivy = Trivy()
     log: Log = Log()
     cache: Cache = Cache()
+    mirrors: dict[str, Mirror] = Field(
+        MIRRORS, description="upstream registry -> how clients reach it through this cache"
+    )
+
+    @field_validator("mirrors")
+    @classmethod
+    def _upstreams(cls, value: dict[str, Mirror]) -> dict[str, Mirror]:
+        for upstream in value:
+            if not UPSTREAM.fullmatch(upstream):
+                raise ValueError(f"{upstream!r} is no registry: a host name, perhaps with a port")
+        names = [mirror.name for mirror in value.values() if mirror.name]
+        if len(set(names)) < len(names):
+            raise ValueError("each needs a name of its own")
+        return value
 
     @field_validator("version")
     @classmethod
@@ -332,6 +383,11 @@ class HarborSettings(Section):
         if self.release.verify in ("gpg", "cosign") and self.release.verify != signature:
             has = f"is signed with {signature}" if signature else "is not signed"
             raise ValueError(f"release.verify: {self.release.verify}: Harbor {version} {has}")
+        names = [mirror.name for mirror in self.mirrors.values() if mirror.name]
+        if names and not (self.with_traefik and self.traefik.version.startswith("v3.")):
+            raise ValueError("mirrors.*.name needs tls.ends_at: traefik, of version 3")
+        if {self.hostname, self.url_host} & set(names):
+            raise ValueError("mirrors.*.name must differ from the name of Harbor itself")
         ports = [self.http_port, self.public_http_port, self.public_https_port]
         if len(set(ports)) < len(ports):
             raise ValueError("http_port, public_http_port and public_https_port must differ")
@@ -437,6 +493,8 @@ def known_keys(path: Iterable[str | int]) -> list[str]:
     """The keys that the section at `path` knows, for suggestions."""
     model: Any = HarborSettings
     for key in path:
+        if key not in model.model_fields:
+            continue  # the key of a mapping, whose values are of the model that it led to
         annotation = model.model_fields[key].annotation
         options = [annotation, *getattr(annotation, "__args__", ())]
         model = next((o for o in options if hasattr(o, "model_fields")), Section)
