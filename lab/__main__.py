@@ -153,9 +153,10 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one verb; 1 with a line on stderr when the lab cannot."""
     options = parser().parse_args()
+    if os.geteuid() != 0:
+        machine.say("needs root")
+        return 1
     try:
-        if os.geteuid() != 0:
-            raise LabError("the lab needs root")
         return int(options.action(Lab(options.name), options))
     except LabError as error:
         machine.say(str(error))

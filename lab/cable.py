@@ -1,9 +1,10 @@
 """What a host's cable does to packets: delay and loss, on arrival at the host."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from lab import cgroups, naming, network, shell
+from lab import cgroups, naming, network, shell, waiting
 from lab.paths import PROJECT
 from lab.state import HostState
 
@@ -56,3 +57,13 @@ def _start_delay(tag: str, folder: Path, host: HostState, group: str) -> None:
         "env", f"PYTHONPATH={PROJECT}", "nsenter", f"--net={namespace}",
         sys.executable, "-m", "lab.delay", str(QUEUE), str(host.delay_ms),
     ], folder / "delay.log")
+    waiting.until(lambda: _listens(group), 10, f"the delay to begin, see {folder / 'delay.log'}")
+
+
+def _listens(group: str) -> bool:
+    """Whether our queue is bound: until then the rule lets packets pass at once."""
+    for pid in cgroups.processes(group):
+        with suppress(FileNotFoundError):
+            listed = Path(f"/proc/{pid}/net/netfilter/nfnetlink_queue").read_text()
+            return any(line.split()[0] == str(QUEUE) for line in listed.splitlines())
+    return False
