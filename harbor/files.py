@@ -5,6 +5,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harbor.changes import WriteFile
 from harbor.shell import NOT_READ, Output, quote
@@ -17,16 +18,20 @@ SENSITIVE = re.compile(
 )
 
 
+# A diff shows everything, masks the values of sensitive lines, or says only that it differs.
+Shows = Literal["all", "masked", "nothing"]
+
+
 @dataclass(frozen=True)
 class ManagedFile:
-    """Content, owner and mode of one file on a host; `secret` masks values in its diff."""
+    """Content, owner and mode of one file on a host, and what a diff may show of it."""
 
     path: str
     content: bytes = field(repr=False)
     owner: str = "root"
     group: str = "root"
     mode: int = 0o644
-    secret: bool = False
+    shows: Shows = "all"
 
 
 def probe(path: str) -> str:
@@ -68,21 +73,23 @@ def _write(wanted: ManagedFile, reason: str, before: bytes) -> WriteFile:
         owner=wanted.owner,
         group=wanted.group,
         mode=wanted.mode,
-        diff=diff(before, wanted.content, wanted.path, secret=wanted.secret),
+        diff=diff(before, wanted.content, wanted.path, wanted.shows),
     )
 
 
-def diff(before: bytes, after: bytes, path: str, *, secret: bool) -> str:
-    """Unified diff of two texts; in a secret file the values of sensitive lines show as `***`."""
-    old, new = (_shown(side, secret) for side in (before, after))
+def diff(before: bytes, after: bytes, path: str, shows: Shows) -> str:
+    """Unified diff of two texts, as far as it may be shown."""
+    if shows == "nothing":
+        return ""
+    old, new = (_lines(side, masked=shows == "masked") for side in (before, after))
     if old == new and before != after:
-        return "  a secret value differs\n"
+        return "a secret value differs\n"
     return "".join(difflib.unified_diff(old, new, path, path, n=2))
 
 
-def _shown(content: bytes, secret: bool) -> list[str]:
+def _lines(content: bytes, *, masked: bool) -> list[str]:
     lines = content.decode("utf-8", "replace").splitlines()
-    return [f"{SENSITIVE.sub(_masked, line) if secret else line}\n" for line in lines]
+    return [f"{SENSITIVE.sub(_masked, line) if masked else line}\n" for line in lines]
 
 
 def _masked(match: re.Match[str]) -> str:

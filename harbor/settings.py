@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -24,6 +23,7 @@ from pydantic import (
 from harbor import versions
 from harbor.certificates import Certificates
 from harbor.errors import SettingsError
+from harbor.sections import FromEnvironment, Section, Size
 from harbor.shell import Secret
 from harbor.versions import Version
 
@@ -33,32 +33,10 @@ DEFAULT_PASSWORDS = ("Harbor12345", "root123")
 PASSWORD_CHARACTERS = re.compile(r"[A-Za-z0-9._-]+")
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9-]{1,63}")
 UPSTREAM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?")
-SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\s\x00-\x1f'\"#$`:]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class FromEnvironment(Section):
-    """A secret that stands in `.env` or the environment under this name."""
-
-    env: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
-
-
-def size_in_bytes(text: str | int) -> int:
-    """`4G`, `500M` or a number of bytes. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(text))
-    if not match:
-        raise ValueError(f"{text!r} is not a size like 4G or 500M")
-    return int(float(match[1]) * SIZE_UNITS[match[2]])
-
-
-Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?\s*[KMGT]?(i?B)?$")]
 
 
 class Requirements(Section):
@@ -248,7 +226,9 @@ class Mirror(Section):
         "mirror. It must lead to the host; the project must be public",
     )
     test_image: str = Field(
-        "", pattern=r"^([a-z0-9]\S*[:@]\S+)?$", description="repository:tag that proves it by a pull"
+        "",
+        pattern=r"^([a-z0-9]\S*[:@]\S+)?$",
+        description="repository:tag that proves it by a pull",
     )
 
     @field_validator("name")
@@ -473,7 +453,7 @@ class Location:
         block: Any = self.own
         for key in keys:
             block = block.get(key) if isinstance(block, Mapping) else None
-        prefix = f"hosts.{self.host}.harbor" if block is not None else "harbor"
+        prefix = f"hosts.{self.host}.harbor" if keys and block is not None else "harbor"
         return f"{self.file}: {'.'.join([prefix, *keys])}"
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from harbor import files, paths
 from harbor.changes import Change, Run
 from harbor.render import render
-from harbor.settings import FromEnvironment, Settings
+from harbor.sections import FromEnvironment
+from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, as_user, command, write_file
 
 NAME = "config"
@@ -108,7 +109,9 @@ def inputs_digest(settings: Settings, certificate: bytes) -> str:
 def plan(settings: Settings, outputs: Mapping[str, Output]) -> list[Change]:
     facts = parse(outputs)
     text = harbor_yml(settings)
-    wanted = files.ManagedFile(paths.HARBOR_YML, text, paths.USER, paths.USER, 0o600, secret=True)
+    wanted = files.ManagedFile(
+        paths.HARBOR_YML, text, paths.USER, paths.USER, 0o600, shows="masked"
+    )
     digest = inputs_digest(settings, outputs.get("certificate", NOT_READ).text.encode())
     write = files.plan(wanted, facts.harbor_yml)
     reason = _prepare_reason(facts, digest)

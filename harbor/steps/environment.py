@@ -40,8 +40,8 @@ def managed(settings: Settings) -> list[files.ManagedFile]:
     own = (paths.USER, paths.USER)
     return [
         files.ManagedFile(paths.OVERRIDE, compose.override(settings), *own),
-        files.ManagedFile(paths.ENVRC, envrc(settings), *own, 0o600, secret=True),
-        files.ManagedFile(paths.PROFILE, shipped("harbor-direnv.sh")),
+        files.ManagedFile(paths.ENVRC, envrc(settings), *own, 0o600, "masked"),
+        files.ManagedFile(paths.PROFILE, shipped("harbor-direnv.sh"), shows="nothing"),
     ]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harbor import paths, versions
-from harbor.settings import Settings, size_in_bytes
+from harbor.sections import size_in_bytes
+from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, quote
 
 # The engine and compose that Harbor documents for each release line (install documentation).
@@ -144,7 +145,7 @@ class _Reader:
         return findings
 
     def _our_ports(self) -> set[int]:
-        lines = (line.split("\t") for line in self.get("containers").splitlines())
+        lines = (line.split("\t") for line in self.facts.get("containers", NOT_READ).lines)
         published = " ".join(
             line[2] for line in lines if len(line) > 2 and line[1] == paths.PROJECT
         )
@@ -160,7 +161,7 @@ class _Reader:
 
     def container_names(self) -> list[Finding]:
         wanted = set(self.settings.harbor.containers.values())
-        lines = (line.split("\t") for line in self.get("containers").splitlines())
+        lines = (line.split("\t") for line in self.facts.get("containers", NOT_READ).lines)
         return [
             Finding(f"container name {line[0]}", f"taken by project {line[1] or '(none)'}", "free")
             for line in lines

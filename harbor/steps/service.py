@@ -14,8 +14,10 @@ NAME = "service"
 def managed(settings: Settings) -> list[files.ManagedFile]:
     unit = render("harbor.service.j2", live_restore=settings.harbor.docker.live_restore)
     return [
-        files.ManagedFile(paths.COMPOSE_WRAPPER, shipped("harbor-compose"), mode=0o755),
-        files.ManagedFile(paths.START, shipped("harbor-start"), mode=0o755),
+        files.ManagedFile(
+            paths.COMPOSE_WRAPPER, shipped("harbor-compose"), mode=0o755, shows="nothing"
+        ),
+        files.ManagedFile(paths.START, shipped("harbor-start"), mode=0o755, shows="nothing"),
         files.ManagedFile(paths.UNIT, unit),
     ]
 

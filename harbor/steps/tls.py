@@ -52,7 +52,7 @@ def _pair(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     changes: list[Change] = []
     # The key first: whoever reads between the two still has the old pair in memory.
     for path, content in ((key_file, key), (chain_file, chain)):
-        wanted = files.ManagedFile(path, content, paths.USER, paths.USER, 0o600, secret=True)
+        wanted = files.ManagedFile(path, content, paths.USER, paths.USER, 0o600, "nothing")
         changes += files.plan(wanted, facts.get(path, NOT_READ))
     return changes
 
@@ -62,7 +62,11 @@ def _others(settings: Settings) -> list[files.ManagedFile]:
     if settings.certificates.trust:
         found.append(
             files.ManagedFile(
-                ca_path(settings), settings.certificates.trust, paths.USER, paths.USER
+                ca_path(settings),
+                settings.certificates.trust,
+                paths.USER,
+                paths.USER,
+                shows="nothing",
             )
         )
     if settings.harbor.with_traefik:
