@@ -182,8 +182,10 @@ class Proxy(Section):
 
     http_proxy: str = ""
     https_proxy: str = ""
-    no_proxy: list[str] = []
-    components: list[Literal["core", "jobservice", "trivy"]] = ["core", "jobservice", "trivy"]
+    no_proxy: list[str] = Field([])
+    components: list[Literal["core", "jobservice", "trivy"]] = Field(
+        ["core", "jobservice", "trivy"]
+    )
 
 
 class Metrics(Section):
