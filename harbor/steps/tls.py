@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harbor import files, paths
+from harbor import files, mirrors, paths
 from harbor.changes import Change
 from harbor.render import render
 from harbor.settings import Settings
@@ -27,13 +27,17 @@ def ca_path(settings: Settings) -> str:
 def names(settings: Settings) -> list[str]:
     """The names that the certificate must carry, the clients' name first, none twice."""
     harbor = settings.harbor
-    return list(dict.fromkeys([harbor.url_host, harbor.hostname, *harbor.tls.extra_names]))
+    return list(
+        dict.fromkeys(
+            [harbor.url_host, harbor.hostname, *mirrors.names(harbor), *harbor.tls.extra_names]
+        )
+    )
 
 
 def probe(settings: Settings) -> dict[str, str]:
     wanted = [chain_path(settings), f"{folder(settings)}/key.pem", ca_path(settings)]
     if settings.harbor.with_traefik:
-        wanted.append(f"{paths.TRAEFIK_DYNAMIC}/tls.yml")
+        wanted += [f"{paths.TRAEFIK_DYNAMIC}/{name}.yml" for name in ("tls", "mirrors")]
     return {path: files.probe(path) for path in wanted}
 
 
@@ -70,8 +74,14 @@ def _others(settings: Settings) -> list[files.ManagedFile]:
             )
         )
     if settings.harbor.with_traefik:
-        content = render("traefik-tls.yml.j2", harbor=settings.harbor)
-        found.append(
-            files.ManagedFile(f"{paths.TRAEFIK_DYNAMIC}/tls.yml", content, paths.USER, paths.USER)
-        )
+        dynamic = {
+            "tls": render("traefik-tls.yml.j2", harbor=settings.harbor),
+            "mirrors": mirrors.rendered(settings.harbor),
+        }
+        found += [
+            files.ManagedFile(
+                f"{paths.TRAEFIK_DYNAMIC}/{name}.yml", content, paths.USER, paths.USER
+            )
+            for name, content in dynamic.items()
+        ]
     return found
