@@ -3,6 +3,7 @@ import re
 import pytest
 
 from harbor.errors import SettingsError
+from harbor.sections import size_in_bytes
 from harbor.settings import (
     check,
     parse_secrets,
