@@ -9,5 +9,5 @@ namespace = Collection(
     init.init,
     deploy.lock,
     deploy.plan,
-    deploy.preflight_task,
+    deploy.preflight,
 )

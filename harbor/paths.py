@@ -28,6 +28,8 @@ LOCK = f"{STATE}/lock"
 LOCK_HOLDER = f"{STATE}/lock.json"
 APPLY_LOCK = f"{STATE}/apply.lock"
 AUDIT = f"{STATE}/audit.log"
+BACKUPS = "/var/backups/harbor-cache"  # holds private keys: for root only
+STORE_COPY = f"{BACKUPS}/certificates"
 
 
 def certificates(data_volume: str) -> str:

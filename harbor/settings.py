@@ -250,6 +250,39 @@ MIRRORS = {
 }
 
 
+class Prune(Section):
+    """What `fab prune` may remove."""
+
+    keep: int = Field(2, ge=1, description="releases whose images stay: the present one and older")
+    protect_labels: list[str] = Field(
+        ["com.docker.compose.project", "com.docker.stack.namespace"],
+        description="things with one of these labels (`key` or `key=value`) belong to others",
+    )
+
+
+class History(Section):
+    """The git repository of the installation on the host."""
+
+    enabled: bool = True
+    remote: str | None = Field(None, description="where every commit is pushed to")
+    branch: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    deploy_key: AbsolutePath = Field(
+        "/home/harbor/.ssh/history", description="private key on the host; made where it is missing"
+    )
+    host_key: str | None = Field(
+        None, description="the remote's host key, `ssh-ed25519 AAAA...`: others are refused"
+    )
+
+    @model_validator(mode="after")
+    def _known_remote(self) -> "History":
+        over_ssh = self.remote and ("@" in self.remote or self.remote.startswith("ssh://"))
+        if over_ssh and not self.host_key:
+            raise ValueError("remote over ssh needs host_key (`ssh-keyscan HOST` shows it)")
+        if self.remote and re.search(r"://[^/@]*:[^/@]*@", self.remote):
+            raise ValueError("remote: no password in an address: use a deploy key")
+        return self
+
+
 class HarborSettings(Section):
     """Everything about one Harbor host, except its secrets."""
 
@@ -276,6 +309,8 @@ class HarborSettings(Section):
     trivy: Trivy = Trivy()
     log: Log = Log()
     cache: Cache = Cache()
+    prune: Prune = Prune()
+    history: History = History()
     mirrors: dict[str, Mirror] = Field(
         MIRRORS, description="upstream registry -> how clients reach it through this cache"
     )

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from harbor import paths
+from harbor import paths, versions
 from harbor.changes import Change, FetchRelease, Run, SendFile, WriteFile
-from harbor.errors import NotConverged, Refused, RemoteError, Unhealthy
+from harbor.errors import CHANGES_PENDING, NotConverged, Refused, RemoteError, Unhealthy
 from harbor.settings import Settings
 from harbor.shell import Output, quote
 from harbor.steps import health, preflight
@@ -77,8 +77,31 @@ def record(target: Target, step: Step, change: Change, sign: str) -> None:
     target.result.changes.append({"step": step.NAME, "why": change.why})
 
 
+def preview(target: Target, settings: Settings, steps: Sequence[Step]) -> str:
+    """Show what is pending, without a write. Returns the host's closing words."""
+    _warn(target, settings)
+    facts = read_facts(target, settings, steps)
+    check_preflight(target, settings, facts)
+    for step, changes in pending(settings, steps, facts):
+        for change in changes:
+            record(target, step, change, "~")
+    if target.result.changes:
+        target.result.code = CHANGES_PENDING
+        return f"{len(target.result.changes)} to change"
+    wrong = health.problems(settings, facts["health"])
+    return f"no changes, but not healthy: {', '.join(sorted(wrong))}" if wrong else "no changes"
+
+
+def _warn(target: Target, settings: Settings) -> None:
+    for text in versions.warnings(settings.harbor.release_version):
+        target.say(f"warning: {text}", "yellow")
+    if settings.harbor.release.verify == "md5":
+        target.say("warning: md5 is weak: pin the sha256 that the deploy prints", "yellow")
+
+
 def converge(target: Target, settings: Settings, loaded: Loaded, steps: Sequence[Step]) -> str:
     """Apply what is pending, verify each step, wait for health. Returns the host's closing words."""
+    _warn(target, settings)
     facts = read_facts(target, settings, steps)
     check_preflight(target, settings, facts)
     if pending(settings, steps, facts):

@@ -113,11 +113,20 @@ def _missing_files(loaded: Loaded, harbor: HarborSettings) -> list[str]:
         "tls.key": harbor.tls.key,
         "tls.ca": harbor.tls.ca,
     }
-    return [
+    mistakes = [
         f"{loaded.file.name}: harbor.{key}: no such file: {loaded.path(value)}"
         for key, value in named.items()
         if value and not loaded.path(value).is_file()
     ]
+    tarball = harbor.release.file
+    if tarball and not harbor.release.sha256:
+        beside = loaded.path(f"{tarball}.sha256")
+        if not beside.is_file():
+            mistakes.append(
+                f"{loaded.file.name}: harbor.release.file: nothing to verify it with: "
+                f"pin release.sha256, or put what `sha256sum` prints into {beside}"
+            )
+    return mistakes
 
 
 def _certificates(loaded: Loaded, harbor: HarborSettings, *, keep_ca: bool) -> Certificates:

@@ -1,27 +1,11 @@
-"""From a bare VM to a running cache, and the preview of it."""
+"""From a bare VM to a running cache, and the preview of it.
+
+Tasks import what they use when they run: `fab --list` loads none of it.
+"""
 
 import invoke
 from fabric import task
 
-from harbor.errors import CHANGES_PENDING
-from harbor.settings import Settings
-from harbor.steps import (
-    config,
-    docker,
-    environment,
-    health,
-    preflight,
-    release,
-    service,
-    stack,
-    tls,
-    traefik,
-    user,
-)
-from tasks import _converge, _fleet
-from tasks._inventory import load
-
-STEPS = (docker, user, release, tls, config, environment, traefik, service, stack)
 AS_JSON = {"json": "print one JSON document on standard output, everything else on standard error"}
 
 
@@ -32,11 +16,14 @@ def deploy(c: invoke.Context, json: bool = False) -> None:
     Says what changes and why; changes nothing where nothing differs. Several hosts go one
     after the other, each healthy before the next.
     """
+    from harbor.settings import Settings
+    from tasks import _converge, _fleet
+    from tasks._inventory import load
+    from tasks._steps import STEPS
+
     loaded = load()
 
     def work(target: _fleet.Target, settings: Settings) -> str:
-        for text in warnings(settings):
-            target.say(f"warning: {text}", "yellow")
         return _converge.converge(target, settings, loaded, STEPS)
 
     _fleet.run_harbors(c, work, one_by_one=True, as_json=json)
@@ -48,32 +35,24 @@ def plan(c: invoke.Context, json: bool = False) -> None:
 
     Files are shown as diffs, secrets masked. What a step needs from an earlier one is assumed.
     """
+    from harbor.settings import Settings
+    from tasks import _converge, _fleet
+    from tasks._steps import STEPS
 
     def work(target: _fleet.Target, settings: Settings) -> str:
-        for text in warnings(settings):
-            target.say(f"warning: {text}", "yellow")
-        facts = _converge.read_facts(target, settings, STEPS)
-        _converge.check_preflight(target, settings, facts)
-        for step, changes in _converge.pending(settings, STEPS, facts):
-            for change in changes:
-                _converge.record(target, step, change, "~")
-        count = len(target.result.changes)
-        if count:
-            target.result.code = CHANGES_PENDING
-            return f"{count} to change"
-        wrong = health.problems(settings, facts["health"])
-        return f"no changes, but not healthy: {', '.join(sorted(wrong))}" if wrong else "no changes"
+        return _converge.preview(target, settings, STEPS)
 
     _fleet.run_harbors(c, work, read_only=True, as_json=json)
 
 
-@task(name="preflight", help=AS_JSON)
-def preflight_task(c: invoke.Context, json: bool = False) -> None:
+@task(help=AS_JSON)
+def preflight(c: invoke.Context, json: bool = False) -> None:
     """Check the requirements of each Harbor host: what is lacking, found and wanted."""
+    from harbor.settings import Settings
+    from tasks import _converge, _fleet
 
     def work(target: _fleet.Target, settings: Settings) -> str:
-        facts = {"preflight": target.host.read(preflight.probe(settings))}
-        _converge.check_preflight(target, settings, facts)
+        _converge.check_preflight(target, settings, _converge.read_facts(target, settings, ()))
         return "requirements are met"
 
     _fleet.run_harbors(c, work, read_only=True, as_json=json)
@@ -82,6 +61,7 @@ def preflight_task(c: invoke.Context, json: bool = False) -> None:
 @task
 def lock(c: invoke.Context) -> None:
     """Show who holds each Harbor host now; a lock ends with the run that holds it."""
+    from tasks import _fleet
 
     def work(target: _fleet.Target) -> str:
         found = target.host.lock_holder()
@@ -90,13 +70,3 @@ def lock(c: invoke.Context) -> None:
         return "locked by {who} on {from} since {when}: {why}".format(**found)
 
     _fleet.run(c, "harbor", work, read_only=True)
-
-
-def warnings(settings: Settings) -> list[str]:
-    """What an operator should know about valid settings."""
-    from harbor import versions
-
-    found = versions.warnings(settings.harbor.release_version)
-    if settings.harbor.release.verify == "md5":
-        found.append("release.verify: md5 is weak; pin the sha256 that the deploy prints")
-    return found
