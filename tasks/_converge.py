@@ -109,17 +109,18 @@ def converge(target: Target, settings: Settings, loaded: Loaded, steps: Sequence
             # Another run may have ended between our look and our lock.
             facts = read_facts(target, settings, steps)
             check_preflight(target, settings, facts)
-            facts = _apply_steps(target, settings, loaded, steps, facts)
+            facts = apply_steps(target, settings, loaded, steps, facts)
             wait_healthy(target, settings, facts["health"])
-            _audit(target)
+            audit(target, "deploy")
         return f"{len(target.result.changes)} changed"
     wait_healthy(target, settings, facts["health"])
     return "no changes"
 
 
-def _apply_steps(
+def apply_steps(
     target: Target, settings: Settings, loaded: Loaded, steps: Sequence[Step], facts: Facts
 ) -> Facts:
+    """Apply and verify each step that has something to do, under a lock that the caller holds."""
     for number, step in enumerate(steps):
         changes = step.plan(settings, facts[step.NAME])
         if not changes:
@@ -191,8 +192,9 @@ def _last_words(target: Target, settings: Settings, wrong: dict[str, str]) -> st
     return "\n".join(lines)
 
 
-def _audit(target: Target) -> None:
-    line = json.dumps({**holder("deploy"), "changes": [c["why"] for c in target.result.changes]})
+def audit(target: Target, why: str) -> None:
+    """One line in the host's audit log: who did what, when and from where."""
+    line = json.dumps({**holder(why), "changes": [c["why"] for c in target.result.changes]})
     try:
         target.host.read_write(f"umask 027\nprintf '%s\\n' {quote(line)} >> {paths.AUDIT}")
     except RemoteError as error:

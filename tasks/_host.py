@@ -37,7 +37,15 @@ PROGRESS = "@progress"
 # Skips what is left of a password that sudo did not ask for, then becomes the program.
 LOADER = f'while IFS= read -r l && [ "$l" != {START} ]; do :; done; echo {START}; exec sh -c "$1"'
 WHOLE_INPUT = 'eval "$(cat)"'
+# A script of known length, so that its input stays open: when that ends, so does the script.
+STREAM = (
+    'read -r n; s=$(head -c "$n"); exec 3<&0; '
+    'setsid sh -c "$s" </dev/null 3<&- 2>&1 & p=$!; '
+    "{ cat <&3 >/dev/null; kill -- -$p; } 2>/dev/null & w=$!; "
+    "exec 3<&-; wait $p; r=$?; kill $w 2>/dev/null; exit $r"
+)
 KEEPALIVE_SECONDS = 15
+STREAM_POLL_SECONDS = 0.5
 LOST_AFTER_SECONDS = 60  # a shorter cut of the link loses nothing
 LOCK_HEARTBEAT_SECONDS = 10
 LOCK_EXPIRES_SECONDS = 60
@@ -143,6 +151,30 @@ class Host:
         """A short script that may change the host. Raises RemoteError if it fails."""
         self._must_be_writable()
         return self._run(WHOLE_INPUT, f"{{ set -eu\n{script}\n}}".encode(), timeout=timeout)
+
+    def stream(self, script: str, on_line: Callable[[str], None], stop: threading.Event) -> int:
+        """Run `script`, hand each line to `on_line` as it comes; returns its exit status.
+
+        It may take as long as it likes; it ends with `stop`, and with this connection: at the
+        other end a program waits for the end of its input and then ends the script.
+        """
+        channel = self._open(STREAM)
+        text = script.encode()
+        try:
+            channel.sendall(self._preamble() + f"{len(text)}\n".encode() + text)
+            started = _stream_lines(channel, on_line, stop)
+            if stop.is_set():
+                return 0
+            status = channel.recv_exit_status()
+        except OSError as error:
+            raise self._lost(str(error)) from None
+        finally:
+            channel.close()
+        if not started:
+            raise self._refused(Completed(status, ""))
+        if status == -1:
+            raise self._lost("no exit status")
+        return status
 
     def _must_be_writable(self) -> None:
         if self.read_only:
@@ -354,6 +386,30 @@ def _read_lines(
         else:
             lines.append(text)
     completed.stdout = "\n".join(lines)
+    return started
+
+
+def _stream_lines(
+    channel: paramiko.Channel, on_line: Callable[[str], None], stop: threading.Event
+) -> bool:
+    """Hand on each line until the program or `stop` ends it; whether the program was started."""
+    channel.settimeout(STREAM_POLL_SECONDS)
+    rest, started = b"", False
+    while not stop.is_set():
+        try:
+            chunk = channel.recv(CHUNK)
+        except TimeoutError:
+            continue
+        *lines, rest = (rest + chunk).split(b"\n")
+        if not chunk and rest:
+            lines, rest = [rest], b""
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            if started:
+                on_line(text)
+            started = started or text == START
+        if not chunk:
+            break
     return started
 
 
