@@ -17,7 +17,7 @@ from typing import BinaryIO
 import fabric
 import paramiko
 
-from harbor import paths
+from harbor import lock, paths
 from harbor.changes import Change, FetchRelease, Run, SendFile, WriteFile
 from harbor.errors import ConnectError, Locked, OpsError, RemoteError
 from harbor.shell import (
@@ -232,14 +232,7 @@ class Host:
 
     def lock_holder(self) -> dict[str, str]:
         """Who holds the host now (`who`, `from`, `when`, `why`, `seconds`), or nothing."""
-        look = (
-            f"[ -e {paths.LOCK} ] && ! flock -n {paths.LOCK} true && cat {paths.LOCK_HOLDER} && "
-            f"echo && echo $(( $(date +%s) - $(stat -c %Y {paths.LOCK}) ))"
-        )
-        answer = self.read({"lock": look})["lock"]
-        if not answer.ok:
-            return {}
-        return {**json.loads(answer.lines[0]), "silent_seconds": answer.lines[1]}
+        return lock.holder(self.read({"lock": lock.PROBE})["lock"])
 
     # -- tunnel ------------------------------------------------------------------
 
