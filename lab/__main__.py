@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -41,8 +42,9 @@ def up(lab: Lab, options: argparse.Namespace) -> int:
     hosts = lab.up_all(specs)
     for host in hosts:
         machine.say(f"{host.name} is up at {host.address}")
-    machine.say(f"{len(hosts)} hosts in {time.monotonic() - start:.1f} s; "
-                f"ssh -F {lab.ssh_config} HOST")
+    machine.say(
+        f"{len(hosts)} hosts in {time.monotonic() - start:.1f} s; ssh -F {lab.ssh_config} HOST"
+    )
     return 0
 
 
@@ -60,9 +62,12 @@ def status(lab: Lab, options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     for row in rows:
-        print("{name:16} {address:15} {disk:18} {power:4} link {link:4} "
-              "delay {delay_ms:g} ms loss {loss_percent:g} %  {names}".format(
-                  **row, disk=f"{row['suite']}/{row['layer']}", names=" ".join(row["aliases"])))
+        print(
+            "{name:16} {address:15} {disk:18} {power:4} link {link:4} "
+            "delay {delay_ms:g} ms loss {loss_percent:g} %  {names}".format(
+                **row, disk=f"{row['suite']}/{row['layer']}", names=" ".join(row["aliases"])
+            )
+        )
     return 0
 
 
@@ -112,9 +117,14 @@ def layers(_: Lab, __: argparse.Namespace) -> int:
 def _row(host: Host) -> dict[str, Any]:
     known = host.state
     return {
-        "name": host.name, "address": host.address, "suite": known.suite, "layer": known.layer,
-        "aliases": list(known.aliases), "power": "on" if host.is_on else "off",
-        "link": "on" if known.linked else "off", "delay_ms": known.delay_ms,
+        "name": host.name,
+        "address": host.address,
+        "suite": known.suite,
+        "layer": known.layer,
+        "aliases": list(known.aliases),
+        "power": "on" if host.is_on else "off",
+        "link": "on" if known.linked else "off",
+        "delay_ms": known.delay_ms,
         "loss_percent": known.loss_percent,
     }
 
@@ -150,20 +160,24 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def stop(*_: object) -> None:
+    """Ctrl-C: end at once, whatever the threads do, because `down` copes with any half."""
+    machine.say("interrupted; `down` removes what is there")
+    os._exit(130)
+
+
 def main() -> int:
     """Run one verb; 1 with a line on stderr when the lab cannot."""
     options = parser().parse_args()
     if os.geteuid() != 0:
         machine.say("needs root")
         return 1
+    signal.signal(signal.SIGINT, stop)
     try:
         return int(options.action(Lab(options.name), options))
     except LabError as error:
         machine.say(str(error))
         return 1
-    except KeyboardInterrupt:
-        machine.say("interrupted; `down` removes what is there")
-        return 130
 
 
 if __name__ == "__main__":

@@ -13,8 +13,20 @@ def make_key(folder: Path) -> None:
     """A key pair for the lab, unless it has one."""
     if not (folder / f"{KEY}.pub").exists():
         (folder / KEY).unlink(missing_ok=True)
-        shell.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {folder.name}",
-                   "-f", str(folder / KEY)])
+        shell.run(
+            [
+                "ssh-keygen",
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                f"lab {folder.name}",
+                "-f",
+                str(folder / KEY),
+            ]
+        )
 
 
 def public_key(folder: Path) -> str:
@@ -24,7 +36,9 @@ def public_key(folder: Path) -> str:
 
 def publish(tag: str, folder: Path) -> None:
     """Write ssh_config and known_hosts for all hosts; for the default lab at fixed paths too."""
-    hosts = [one for one in state.every(folder) if (folder / "hosts" / one.name / "root").is_mount()]
+    hosts = [
+        one for one in state.every(folder) if (folder / "hosts" / one.name / "root").is_mount()
+    ]
     known = "".join(_known(tag, folder, host) for host in hosts)
     state.replace_text(folder / KNOWN_HOSTS, known)
     state.replace_text(folder / CONFIG, "".join(_entry(tag, folder, host) for host in hosts))

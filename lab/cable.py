@@ -53,10 +53,21 @@ def _inside(tag: str, host: HostState, argv: list[str]) -> str:
 
 def _start_delay(tag: str, folder: Path, host: HostState, group: str) -> None:
     namespace = network.NAMESPACES / naming.guest(tag, host.name)
-    cgroups.daemon(group, [
-        "env", f"PYTHONPATH={PROJECT}", "nsenter", f"--net={namespace}",
-        sys.executable, "-m", "lab.delay", str(QUEUE), str(host.delay_ms),
-    ], folder / "delay.log")
+    cgroups.daemon(
+        group,
+        [
+            "env",
+            f"PYTHONPATH={PROJECT}",
+            "nsenter",
+            f"--net={namespace}",
+            sys.executable,
+            "-m",
+            "lab.delay",
+            str(QUEUE),
+            str(host.delay_ms),
+        ],
+        folder / "delay.log",
+    )
     waiting.until(lambda: _listens(group), 10, f"the delay to begin, see {folder / 'delay.log'}")
 
 

@@ -48,7 +48,11 @@ def daemon(group: str, argv: Sequence[str], log: Path, lock: int | None = None) 
     with log.open("ab") as out:
         subprocess.run(
             ["setsid", "--fork", *command(group, argv, lock)],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            check=True,
             pass_fds=[] if lock is None else [lock],
         )
     waiting.until(lambda: bool(processes(group)), 10, f"{argv[0]} to start, see {log}")

@@ -42,12 +42,25 @@ def serve(tag: str, run: Path) -> None:
             return
         for file in (HOSTS_FILE, ZONES_FILE):
             (run / file).touch()
-        cgroups.daemon(naming.services(tag), [
-            "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--user=root",
-            f"--addn-hosts={run / HOSTS_FILE}", f"--servers-file={run / ZONES_FILE}",
-            f"--listen-address={network.gateway(tag)}", "--bind-interfaces",
-            "--except-interface=lo", "--pid-file=", "--log-facility=-", "--no-negcache",
-        ], run / "names.log")
+        cgroups.daemon(
+            naming.services(tag),
+            [
+                "dnsmasq",
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--no-hosts",
+                "--user=root",
+                f"--addn-hosts={run / HOSTS_FILE}",
+                f"--servers-file={run / ZONES_FILE}",
+                f"--listen-address={network.gateway(tag)}",
+                "--bind-interfaces",
+                "--except-interface=lo",
+                "--pid-file=",
+                "--log-facility=-",
+                "--no-negcache",
+            ],
+            run / "names.log",
+        )
 
 
 def delegate(tag: str, run: Path, zone: str, address: str) -> None:

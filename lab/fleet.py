@@ -46,7 +46,9 @@ class Lab:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         """Take the lab down, whatever happened."""
@@ -77,8 +79,12 @@ class Lab:
         return Host(self.folder / "hosts" / name)
 
     def up(
-        self, name: str, suite: str = "bookworm", layer: str = "base",
-        aliases: Sequence[str] = (), golden: str | None = None,
+        self,
+        name: str,
+        suite: str = "bookworm",
+        layer: str = "base",
+        aliases: Sequence[str] = (),
+        golden: str | None = None,
     ) -> Host:
         """Make and boot one host; returns when ssh lets people in."""
         return self.up_all([HostSpec(name, suite, layer, tuple(aliases), golden)])[0]
@@ -124,8 +130,11 @@ class Lab:
         host.shutdown()
         disk.copy(host.folder / "upper", scratch / "upper")
         disk.copy(host.folder / "disks", scratch / "disks")
-        known = {"suite": host.state.suite, "layer": host.state.layer,
-                 "layers": [str(target / "upper"), *host.state.layers]}
+        known = {
+            "suite": host.state.suite,
+            "layer": host.state.layer,
+            "layers": [str(target / "upper"), *host.state.layers],
+        }
         (scratch / GOLDEN).write_text(json.dumps(known))
         scratch.rename(target)
         host.power_on()
@@ -176,7 +185,11 @@ class Lab:
             known = self._golden(spec.golden)
             suite, layer = str(known["suite"]), str(known["layer"])
         new = HostState(
-            naming.check_host(spec.name), suite, layer, tuple(layers), number,
+            naming.check_host(spec.name),
+            suite,
+            layer,
+            tuple(layers),
+            number,
             tuple(naming.check_full(alias) for alias in spec.aliases),
         )
         state.save(self.folder / "hosts" / spec.name, new)
@@ -187,7 +200,8 @@ class Lab:
         with ThreadPoolExecutor(max_workers=4) as pool:
             built = dict(zip(plain, pool.map(lambda one: images.ensure(*one), plain), strict=True))
         return [
-            list(self._golden(spec.golden)["layers"]) if spec.golden
+            list(self._golden(spec.golden)["layers"])
+            if spec.golden
             else [str(folder) for folder in built[spec.suite, spec.layer]]
             for spec in specs
         ]

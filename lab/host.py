@@ -46,8 +46,13 @@ class Host:
         return bool(cgroups.processes(self.group))
 
     def run(
-        self, script: str, *, check: bool = True, stdin: str | None = None,
-        user: str = "root", timeout: float | None = 300,
+        self,
+        script: str,
+        *,
+        check: bool = True,
+        stdin: str | None = None,
+        user: str = "root",
+        timeout: float | None = 300,
     ) -> subprocess.CompletedProcess[str]:
         """Run a bash script inside, past the network, with a login's environment.
 
@@ -80,9 +85,19 @@ class Host:
             raise LabError(f"{self.name} is on already")
         self._clear()
         disk.mount(self.folder, self.state)
-        cgroups.daemon(f"{self.group}/supervisor", [
-            "env", f"PYTHONPATH={PROJECT}", sys.executable, "-m", "lab.supervisor", str(self.folder),
-        ], self.folder / "console.log", lock)
+        cgroups.daemon(
+            f"{self.group}/supervisor",
+            [
+                "env",
+                f"PYTHONPATH={PROJECT}",
+                sys.executable,
+                "-m",
+                "lab.supervisor",
+                str(self.folder),
+            ],
+            self.folder / "console.log",
+            lock,
+        )
         if wait:
             self.wait_ssh()
 
@@ -101,8 +116,7 @@ class Host:
         """Reboot from inside and wait until ssh lets people in again."""
         before = self._init()
         self.run("systemctl reboot", check=False)
-        waiting.until(lambda: self._init() not in {None, before}, seconds,
-                      f"{self.name} to reboot")
+        waiting.until(lambda: self._init() not in {None, before}, seconds, f"{self.name} to reboot")
         self.wait_ssh(seconds)
 
     def link(self, linked: bool) -> None:
@@ -116,6 +130,10 @@ class Host:
     def loss(self, percent: float) -> None:
         """Lose that share of arriving packets at random; 0 ends it."""
         self._recable(loss_percent=float(percent))
+
+    def wait_boot(self, seconds: float = BOOT_SECONDS) -> None:
+        """Return when the host lets people log in, reachable or not; LabError after `seconds`."""
+        waiting.until(self._is_booted, seconds, f"{self.name} to boot, see {self.folder}")
 
     def wait_ssh(self, seconds: float = BOOT_SECONDS) -> None:
         """Return when sshd answers and logins are allowed; LabError after `seconds`."""
@@ -132,10 +150,29 @@ class Host:
             raise LabError(f"{self.name} is off")
         home = "/root" if user == "root" else f"/home/{user}"
         return [
-            "nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
-            "--", "env", "-i", f"--chdir={home}", f"HOME={home}", f"USER={user}", f"LOGNAME={user}",
-            f"PATH={PATH}", "LANG=C.UTF-8", "SHELL=/bin/bash",
-            "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--",
+            "nsenter",
+            f"--target={init}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+            "--",
+            "env",
+            "-i",
+            f"--chdir={home}",
+            f"HOME={home}",
+            f"USER={user}",
+            f"LOGNAME={user}",
+            f"PATH={PATH}",
+            "LANG=C.UTF-8",
+            "SHELL=/bin/bash",
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={user}",
+            "--init-groups",
+            "--",
         ]
 
     def _machine(self) -> set[int]:
@@ -153,7 +190,18 @@ class Host:
                 return pid
         return None
 
+    def _is_booted(self) -> bool:
+        """Whether systemd-user-sessions has run, seen by what it leaves (systemd 252 and 257)."""
+        try:
+            return (
+                self.run("systemctl is-active systemd-user-sessions.service", check=False).stdout
+                == "active\n"
+            )
+        except LabError:
+            return False
+
     def _admits(self) -> bool:
+        """Whether sshd answers and no pam_nologin(8) turns people away."""
         init = self._init()
         if init is None or Path(f"/proc/{init}/root/run/nologin").exists():
             return False

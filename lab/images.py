@@ -18,8 +18,19 @@ from lab.recipes import Recipe
 BUILD_SECONDS = 900
 # Private mount and pid namespaces: whatever happens to the build, no mount outlives it, and
 # whoever dies first (we or it) takes the rest along.
-SANDBOX = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork",
-           "--kill-child", "--propagation", "private", "--")
+SANDBOX = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--propagation",
+    "private",
+    "--",
+)
 # $1 the parents' folders joined by ":" (empty: $2 is complete already), $2 the new folder,
 # $3 where to mount, $4 a scratch folder, then the packages; the set-up script comes on stdin.
 INSTALL = r"""
@@ -85,8 +96,12 @@ def _build(recipe: Recipe, below: list[Path], target: Path) -> None:
         _bootstrap(recipe, new)
         packages = ()
     lower = ":".join(map(str, below))
-    shell.run([*SANDBOX, "bash", "-euc", INSTALL, "install", lower, str(new), str(root),
-               str(work), *packages], stdin=recipe.setup, timeout=BUILD_SECONDS)
+    arguments = [lower, *map(str, (new, root, work)), *packages]
+    shell.run(
+        [*SANDBOX, "bash", "-euc", INSTALL, "install", *arguments],
+        stdin=recipe.setup,
+        timeout=BUILD_SECONDS,
+    )
     new.rename(target)
     shutil.rmtree(scratch)
     machine.say(f"built {recipe.suite}/{recipe.name} in {time.monotonic() - start:.0f} s")
@@ -94,7 +109,18 @@ def _build(recipe: Recipe, below: list[Path], target: Path) -> None:
 
 def _bootstrap(recipe: Recipe, folder: Path) -> None:
     """A minimal Debian from mmdebstrap's own default mirrors."""
-    shell.run([*SANDBOX, "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
-               "--dpkgopt=force-unsafe-io", "--skip=output/dev",
-               f"--include={','.join(recipe.packages)}", recipe.suite, str(folder)],
-              timeout=BUILD_SECONDS)
+    shell.run(
+        [
+            *SANDBOX,
+            "mmdebstrap",
+            "--quiet",
+            "--mode=root",
+            "--variant=minbase",
+            "--dpkgopt=force-unsafe-io",
+            "--skip=output/dev",
+            f"--include={','.join(recipe.packages)}",
+            recipe.suite,
+            str(folder),
+        ],
+        timeout=BUILD_SECONDS,
+    )

@@ -42,8 +42,18 @@ def install_missing() -> None:
         return
     say(f"installing {' '.join(missing)} (10 s)")
     shell.run(["apt-get", "-q", "update"])
-    shell.run(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "install", "-y",
-               "--no-install-recommends", *missing])
+    shell.run(
+        [
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+            "-q",
+            "install",
+            "-y",
+            "--no-install-recommends",
+            *missing,
+        ]
+    )
 
 
 def has_sys_resource() -> bool:

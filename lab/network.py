@@ -22,7 +22,7 @@ def gateway(tag: str) -> str:
     """The bridge's address; LabError when the lab has no bridge."""
     address = _address_of(naming.bridge(tag))
     if address is None:
-        raise LabError("the lab's network is not up")
+        raise LabError("the lab's network is not up; after a restart of the machine: down, then up")
     return address
 
 
@@ -63,8 +63,21 @@ def plug(tag: str, host: str, number: int) -> None:
     unplug(tag, host, number)
     namespace, cable = naming.guest(tag, host), naming.cable(tag, number)
     shell.run(["ip", "netns", "add", namespace])
-    shell.run(["ip", "link", "add", cable, "type", "veth",
-               "peer", "name", GUEST_INTERFACE, "netns", namespace])
+    shell.run(
+        [
+            "ip",
+            "link",
+            "add",
+            cable,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            GUEST_INTERFACE,
+            "netns",
+            namespace,
+        ]
+    )
     shell.run(["ip", "link", "set", cable, "master", naming.bridge(tag), "up"])
     commands = (
         "link set lo up",

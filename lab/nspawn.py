@@ -22,11 +22,23 @@ def command(tag: str, folder: Path, host: HostState) -> list[str]:
     dropped = () if machine.has_sys_resource() else ("--drop-capability=CAP_SYS_RESOURCE",)
     binds = (f"--bind={folder / 'disks' / one}:{inside}" for one, inside in disk.BINDS.items())
     return [
-        "systemd-nspawn", "--quiet", "--boot", f"--directory={folder / 'root'}",
-        f"--machine={name}", f"--hostname={host.name}", "--register=no", "--keep-unit",
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        f"--directory={folder / 'root'}",
+        f"--machine={name}",
+        f"--hostname={host.name}",
+        "--register=no",
+        "--keep-unit",
         f"--network-namespace-path={network.NAMESPACES / name}",
-        "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only",
-        "--capability=all", *dropped, f"--system-call-filter={SYSTEM_CALLS}", *binds,
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--link-journal=no",
+        "--console=read-only",
+        "--capability=all",
+        *dropped,
+        f"--system-call-filter={SYSTEM_CALLS}",
+        *binds,
     ]
 
 

@@ -13,8 +13,19 @@ SUDO_PASSWORD = "lab-sudo-password"
 
 # A bare server: what a cloud image has, less cloud-init; no curl, no Python, no Docker.
 BARE = (
-    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2",
-    "ca-certificates", "procps", "iputils-ping", "kmod", "netbase", "tzdata",
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "openssh-server",
+    "sudo",
+    "iproute2",
+    "ca-certificates",
+    "procps",
+    "iputils-ping",
+    "kmod",
+    "netbase",
+    "tzdata",
 )
 # force-unsafe-io: no fsync for each unpacked file, which the lab's disks need not survive.
 BARE_SETUP = f"""
@@ -36,11 +47,9 @@ ENGINE = {
     "bookworm": ("docker.io", "docker-compose"),
     "trixie": ("docker.io", "docker-cli", "docker-compose"),
 }
-RUNTIMES = {
-    "bookworm": ("podman", "skopeo", "buildah", "crun", "netavark", "aardvark-dns", "uidmap"),
-    "trixie": ("podman", "skopeo", "buildah", "crun", "netavark", "aardvark-dns", "uidmap",
-               "nerdctl", "docker-buildx"),
-}
+# What else pulls and builds images.  Debian has no nerdctl, and buildx from trixie on.
+RUNTIMES = ("podman", "skopeo", "buildah", "crun", "netavark", "aardvark-dns", "uidmap")
+BUILDX = {"bookworm": (), "trixie": ("docker-buildx",)}
 
 
 @dataclass(frozen=True)
@@ -58,14 +67,35 @@ class Recipe:
 def _of(suite: str) -> tuple[Recipe, ...]:
     return (
         Recipe(suite, "base", None, BARE, BARE_SETUP, "bare Debian with systemd and sshd"),
-        Recipe(suite, "docker", "base", (*ENGINE[suite], "direnv", "curl", "git"),
-               about="base with Docker, compose, direnv, curl, git"),
-        Recipe(suite, "registry", "base", ("docker-registry", "skopeo", "curl", "openssl"),
-               about="base with Debian's docker-registry, to play an upstream"),
-        Recipe(suite, "clients", "docker", RUNTIMES[suite],
-               about="docker with podman, skopeo, buildah, ctr"),
-        Recipe(suite, "acme", "base", ("pebble", "bind9", "bind9-dnsutils", "curl", "openssl"),
-               "systemctl disable named.service", "base with the Pebble CA and BIND"),
+        Recipe(
+            suite,
+            "docker",
+            "base",
+            (*ENGINE[suite], "direnv", "curl", "git"),
+            about="base with Docker, compose, direnv, curl, git",
+        ),
+        Recipe(
+            suite,
+            "registry",
+            "base",
+            ("docker-registry", "skopeo", "curl", "openssl"),
+            about="base with Debian's docker-registry, to play an upstream",
+        ),
+        Recipe(
+            suite,
+            "clients",
+            "docker",
+            (*RUNTIMES, *BUILDX[suite]),
+            about="docker with podman, skopeo, buildah, ctr",
+        ),
+        Recipe(
+            suite,
+            "acme",
+            "base",
+            ("pebble", "bind9", "bind9-dnsutils", "curl", "openssl"),
+            "systemctl disable named.service",
+            "base with the Pebble CA and BIND",
+        ),
     )
 
 
