@@ -70,7 +70,9 @@ def _reasons(settings: Settings, facts: Mapping[str, Output]) -> list[str]:
     wanted = settings.harbor.containers
     config, edge = (facts.get(key, NOT_READ).text for key in ("config", "edge"))
     missing = sorted(set(wanted) - set(found))
-    stopped = sorted(s for s in wanted if s in found and found[s].state != "running")
+    # One that docker is restarting needs a cure, not another start: health tells what it says.
+    up = ("running", "restarting")
+    stopped = sorted(s for s in wanted if s in found and found[s].state not in up)
     outdated = sorted(
         s for s in wanted if s in found and s != "traefik" and found[s].config != config
     )
