@@ -30,11 +30,32 @@ class Ssh(Section):
     jump: str | None = Field(None, description="[user@]host[:port] to go through")
 
 
+RuntimeName = Literal["docker", "containerd", "podman", "buildkit", "k3s", "gitlab-runner"]
+
+
+class ClientOptions(Section):
+    """How a client uses its cache."""
+
+    runtimes: list[RuntimeName] | None = Field(None, description="default: all that are found")
+    fallback: bool = Field(True, description="go to the origin when the cache fails")
+    restart: Literal["safe", "always", "never"] = Field(
+        "safe",
+        description="of a runtime that needs it: only if no container stops by it, in any case, "
+        "or not at all",
+    )
+    system_store: Literal["auto", "always", "never"] = Field(
+        "auto", description="the CA among the system's own too: where a runtime needs it, or not"
+    )
+
+
 class InventoryHost(Section):
     role: Literal["harbor", "client"]
     ssh: Ssh = Ssh()
     harbor: dict[str, Any] = Field({}, description="settings of this Harbor that win over `harbor`")
-    cache: str | None = Field(None, description="client: the Harbor host that it uses")
+    cache: str | None = Field(
+        None, description="client: the Harbor host that it uses; default: the only one"
+    )
+    client: dict[str, Any] = Field({}, description="options of this client; they win over `client`")
 
 
 class Inventory(Section):
@@ -44,6 +65,7 @@ class Inventory(Section):
     hosts: dict[str, InventoryHost] = Field(min_length=1)
     groups: dict[str, list[str]] = {}
     harbor: dict[str, Any] = Field({}, description="settings that all Harbor hosts share")
+    client: dict[str, Any] = Field({}, description="options that all clients share")
 
 
 def parse_inventory(values: Any, file: str) -> tuple[Inventory | None, list[str]]:
@@ -54,7 +76,34 @@ def parse_inventory(values: Any, file: str) -> tuple[Inventory | None, list[str]
         inventory = Inventory.model_validate(values)
     except ValidationError as error:
         return None, [_explain(file, details) for details in error.errors()]
-    return inventory, [f"{file}: {text}" for text in _references(inventory)]
+    mistakes = [*_references(inventory), *_client_mistakes(inventory)]
+    return inventory, [f"{file}: {text}" for text in mistakes]
+
+
+def client_options(inventory: Inventory, name: str) -> ClientOptions:
+    """The options of one client. Raises pydantic.ValidationError, which parsing has ruled out."""
+    return ClientOptions.model_validate(merged(inventory.client, inventory.hosts[name].client))
+
+
+def cache_of(inventory: Inventory, name: str) -> str | None:
+    """The Harbor host that a client uses; None where there are several and none is named."""
+    harbors = [other for other, host in inventory.hosts.items() if host.role == "harbor"]
+    return inventory.hosts[name].cache or (harbors[0] if len(harbors) == 1 else None)
+
+
+def _client_mistakes(inventory: Inventory) -> list[str]:
+    found: dict[str, None] = {}
+    for name, host in inventory.hosts.items():
+        try:
+            client_options(inventory, name)
+        except ValidationError as error:
+            for details in error.errors():
+                block = f"hosts.{name}.client" if details["loc"][0] in host.client else "client"
+                key = f"{block}.{'.'.join(map(str, details['loc']))}"
+                extra = details["type"] == "extra_forbidden"
+                known = suggestion(str(details["loc"][-1]), ClientOptions.model_fields)
+                found[f"{key}: unknown key{known}" if extra else f"{key}: {details['msg']}"] = None
+    return list(found)
 
 
 def _explain(file: str, details: Any) -> str:
