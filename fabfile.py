@@ -2,12 +2,18 @@
 
 from invoke import Collection
 
-from tasks import deploy, init
+from tasks import deploy, init, lifecycle
 
 namespace = Collection(
     deploy.deploy,
+    lifecycle.execute,
     init.init,
     deploy.lock,
+    lifecycle.logs,
     deploy.plan,
     deploy.preflight,
+    lifecycle.restart,
+    lifecycle.start,
+    lifecycle.status,
+    lifecycle.stop,
 )

@@ -1,0 +1,58 @@
+"""Stopping Harbor so that what systemd believes and what runs never differ."""
+
+from collections.abc import Mapping
+
+from harbor import paths
+from harbor.changes import Change, Run
+from harbor.errors import Refused
+from harbor.settings import Settings
+from harbor.shell import NOT_READ, Output, command
+from harbor.steps import stack
+
+STOP_SECONDS = 400
+UNIT = "systemctl show -p LoadState -p ActiveState harbor.service"
+
+
+def probe(settings: Settings) -> dict[str, str]:
+    return {
+        "containers": stack.probe(settings)["containers"],
+        "state": UNIT,
+        "compose": f"[ -s {paths.COMPOSE} ] && [ -x {paths.COMPOSE_WRAPPER} ]",
+    }
+
+
+def must_be_installed(facts: Mapping[str, Output]) -> None:
+    """Raise Refused where nothing was deployed yet."""
+    if not facts.get("compose", NOT_READ).ok:
+        raise Refused("Harbor is not installed here", "`fab deploy` installs it")
+
+
+def stop(facts: Mapping[str, Output]) -> list[Change]:
+    """What stops it: the unit where it is active, and what runs beside it. Volumes stay."""
+    unit = dict(line.split("=", 1) for line in facts.get("state", NOT_READ).lines)
+    names = sorted(container.name for container in stack.containers(facts))
+    changes: list[Change] = []
+    active = unit.get("LoadState") == "loaded" and unit.get("ActiveState") != "inactive"
+    if active:
+        script = "systemctl stop harbor.service\nsystemctl reset-failed harbor.service || true"
+        why = f"harbor.service is {unit['ActiveState']}: stop it"
+        changes.append(Run(why, script, STOP_SECONDS))
+    if names:
+        why = f"remove the containers that are left of {', '.join(names)}"
+        # The label's only, so that nothing is asked of compose when all are gone.
+        left = f"docker ps -aq --filter label=com.docker.compose.project={paths.PROJECT}"
+        script = (
+            f'[ -z "$({left})" ] || {command(paths.COMPOSE_WRAPPER, "down", "--remove-orphans")}'
+        )
+        changes.append(Run(why, script, STOP_SECONDS))
+    return changes
+
+
+def restart(service: str) -> Run:
+    """Restart one service in place; its container stays the same."""
+    return Run(f"restart {service}", command(paths.COMPOSE_WRAPPER, "restart", service), 300)
+
+
+def execute(service: str, argv: list[str]) -> str:
+    """Shell text that runs `argv` in a service's container, without a terminal."""
+    return command(paths.COMPOSE_WRAPPER, "exec", "-T", service, *argv)
