@@ -2,7 +2,7 @@
 
 from invoke import Collection
 
-from tasks import deploy, init, lifecycle
+from tasks import deploy, init, lifecycle, trust, use_cache, prune
 
 namespace = Collection(
     deploy.deploy,
@@ -12,8 +12,13 @@ namespace = Collection(
     lifecycle.logs,
     deploy.plan,
     deploy.preflight,
+    prune.prune,
     lifecycle.restart,
     lifecycle.start,
     lifecycle.status,
     lifecycle.stop,
+    trust.trust_cert,
+    trust.untrust_cert,
+    use_cache.unuse_cache,
+    use_cache.use_cache,
 )

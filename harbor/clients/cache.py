@@ -71,3 +71,8 @@ def of(harbor: HarborSettings, ca: bytes, projects: Iterable[str]) -> Cache:
     ]
     host = harbor.url.split("://")[1]
     return Cache(host, tuple(u for u in upstreams if u.project in there), ca)
+
+
+def all_projects(harbor: HarborSettings) -> list[str]:
+    """The proxy projects that the settings speak of, whether Harbor has them or not."""
+    return [mirrors.project_of(harbor, origin) for origin in harbor.mirrors]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 
 from harbor.certificates import names_of
 from harbor.shell import command, quote
@@ -54,6 +55,11 @@ def ask(url: str, *, resolve: str = "", ca_file: str = "", data: Sequence[str] =
 def certificates(text: str) -> list[x509.Certificate]:
     """The certificates in a text that may hold anything else besides. Raises ValueError."""
     return [x509.load_pem_x509_certificate(pem.encode()) for pem in CERTIFICATE.findall(text)]
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate in hexadecimal, as `openssl x509 -fingerprint` has it, less colons."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def problem(
