@@ -6,6 +6,7 @@ never carried by colour alone, and NO_COLOR is respected (rich does both).
 
 import dataclasses
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harbor.changes import Change, WriteFile
-from harbor.errors import CHANGES_PENDING, OpsError
+from harbor.errors import CHANGES_PENDING, OpsError, Refused
 from harbor.shell import Secret, mask
 
 PLAIN_PROGRESS_SECONDS = 10
@@ -85,6 +86,20 @@ class Report:
                 return
             self._last_plain[host] = time.monotonic()
         self.line(host, f"… {text}")
+
+    def ask(self, host: str, question: str) -> bool:
+        """Whether the person at the terminal answers `yes`; anything else is a no.
+
+        Raises Refused where nobody can be asked.
+        """
+        if not sys.stdin.isatty():
+            raise Refused(f"{question} Nobody can be asked: this is no terminal", "confirm: --yes")
+        self._live.stop()
+        self._out.print(f"[dim]{escape(host)}[/dim] {escape(question)} [yes/NO] ", end="")
+        answer = sys.stdin.readline().strip().lower()
+        if self._out.is_terminal:
+            self._live.start()
+        return answer in ("y", "yes")
 
     def _progress_text(self) -> Text:
         with self._lock:
