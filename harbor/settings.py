@@ -22,6 +22,7 @@ from pydantic import (
 
 from harbor import versions
 from harbor.certificates import Certificates
+from harbor.configuration.settings import Configuration
 from harbor.errors import SettingsError
 from harbor.sections import FromEnvironment, Section, Size
 from harbor.shell import Secret
@@ -311,6 +312,8 @@ class HarborSettings(Section):
     cache: Cache = Cache()
     prune: Prune = Prune()
     history: History = History()
+    configure: bool = Field(True, description="`deploy` ends with `configure`")
+    configuration: Configuration = Configuration()
     mirrors: dict[str, Mirror] = Field(
         MIRRORS, description="upstream registry -> how clients reach it through this cache"
     )
@@ -405,6 +408,8 @@ class HarborSettings(Section):
             raise ValueError("mirrors.*.name needs tls.ends_at: traefik, of version 3")
         if {self.hostname, self.url_host} & set(names):
             raise ValueError("mirrors.*.name must differ from the name of Harbor itself")
+        if mistakes := self.configuration.mistakes(version):
+            raise ValueError(f"configuration: {'; '.join(mistakes)}")
         ports = [self.http_port, self.public_http_port, self.public_https_port]
         if len(set(ports)) < len(ports):
             raise ValueError("http_port, public_http_port and public_https_port must differ")
@@ -540,6 +545,9 @@ def _collect(value: object, found: list[str]) -> None:
             _collect(getattr(value, name), found)
     elif isinstance(value, dict):
         for item in value.values():
+            _collect(item, found)
+    elif isinstance(value, list):
+        for item in value:
             _collect(item, found)
 
 
