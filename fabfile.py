@@ -2,11 +2,13 @@
 
 from invoke import Collection
 
-from tasks import deploy, init, lifecycle, trust, use_cache, prune
+from tasks import deploy, history, init, lifecycle, trust, use_cache, prune
 
 namespace = Collection(
     deploy.deploy,
+    history.diff,
     lifecycle.execute,
+    history.history,
     init.init,
     deploy.lock,
     lifecycle.logs,
@@ -14,6 +16,7 @@ namespace = Collection(
     deploy.preflight,
     prune.prune,
     lifecycle.restart,
+    history.rollback,
     lifecycle.start,
     lifecycle.status,
     lifecycle.stop,

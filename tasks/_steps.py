@@ -4,6 +4,7 @@ from harbor.steps import (
     config,
     docker,
     environment,
+    history,
     release,
     service,
     stack,
@@ -25,5 +26,6 @@ STEPS = (
     traefik,
     service,
     stack,
+    history,
     store_backup,
 )

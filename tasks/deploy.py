@@ -17,14 +17,17 @@ def deploy(c: invoke.Context, json: bool = False) -> None:
     after the other, each healthy before the next.
     """
     from harbor.settings import Settings
-    from tasks import _converge, _fleet
+    from tasks import _converge, _fleet, _history
     from tasks._inventory import load
     from tasks._steps import STEPS
 
     loaded = load()
 
     def work(target: _fleet.Target, settings: Settings) -> str:
-        return _converge.converge(target, settings, loaded, STEPS)
+        words = _converge.converge(target, settings, loaded, STEPS)
+        if target.result.changes:
+            _history.warn_of_push(target, settings)
+        return words
 
     _fleet.run_harbors(c, work, one_by_one=True, as_json=json)
 
