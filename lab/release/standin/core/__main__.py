@@ -1,0 +1,23 @@
+"""`python3 -m standin.core`: the core's container."""
+
+from pathlib import Path
+
+from .. import web
+from ..versions import Release
+from . import api
+from .app import Core
+from .configuration import Environment
+
+
+def main() -> None:
+    """Serve API, token service and registry on port 8080."""
+    api.load()
+    release = Release.parse(Path("/opt/stand-in/VERSION").read_text().strip())
+    core = Core(release, Environment.read())
+    core.start()
+    print(f"STAND-IN core {release.build} serves on 8080", flush=True)
+    web.serve(core.answer, 8080, quiet=["/api/v2.0/ping"])
+
+
+if __name__ == "__main__":
+    main()
