@@ -31,7 +31,10 @@ class Part:
 
 def ca_files(folder: str, hosts: Iterable[str], ca: bytes) -> tuple[ManagedFile, ...]:
     """`FOLDER/HOST[:PORT]/ca.crt` for each host: what docker, podman and containerd look for."""
-    return tuple(ManagedFile(f"{folder}/{host}/ca.crt", ca) for host in hosts) if ca else ()
+    return tuple(
+        ManagedFile(f"{folder}/{host}/ca.crt", ca, shows="nothing")
+        for host in (hosts if ca else ())
+    )
 
 
 def newer_than_start(path: str, unit: str) -> str:

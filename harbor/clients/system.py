@@ -65,7 +65,7 @@ def trust(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
         NAME,
         tuple(
             # One certificate a file: update-ca-certificates ignores what stands behind the first.
-            ManagedFile(f"{facts.folder}/harbor-cache-{name}-{number}.crt", pem)
+            ManagedFile(f"{facts.folder}/harbor-cache-{name}-{number}.crt", pem, shows="nothing")
             for number, pem in enumerate(certificates, 1)
         ),
         loaded=all(_body(pem) in facts.bundle.replace("\n", "") for pem in certificates),
