@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lab import machine, recipes
+from lab import recipes
+from lab.console import say
 from lab.errors import LabError
 from lab.fleet import DEFAULT, HostSpec, Lab
 from lab.host import Host
@@ -41,17 +42,18 @@ def up(lab: Lab, options: argparse.Namespace) -> int:
     start = time.monotonic()
     hosts = lab.up_all(specs)
     for host in hosts:
-        machine.say(f"{host.name} is up at {host.address}")
-    machine.say(
-        f"{len(hosts)} hosts in {time.monotonic() - start:.1f} s; ssh -F {lab.ssh_config} HOST"
-    )
+        say(f"{host.name} is up at {host.address}")
+    say(f"{len(hosts)} hosts in {time.monotonic() - start:.1f} s; ssh -F {lab.ssh_config} HOST")
     return 0
 
 
-def down(lab: Lab, _: argparse.Namespace) -> int:
-    """Take the whole lab away."""
-    lab.down()
-    machine.say(f"the lab {lab.name} is down")
+def down(lab: Lab, options: argparse.Namespace) -> int:
+    """Take hosts away, or the whole lab when none is named."""
+    for name in options.host:
+        lab.remove(lab.host(name))
+    if not options.host:
+        lab.down()
+    say(f"{', '.join(options.host) or f'the lab {lab.name}'} is down")
     return 0
 
 
@@ -142,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     verb(up).add_argument("spec", nargs="*", help="NAME=SUITE[/LAYER][,ALIAS...]")
-    verb(down)
+    verb(down).add_argument("host", nargs="*")
     verb(status).add_argument("--json", action="store_true", help="for programs")
     remote = verb(ssh)
     remote.add_argument("--user", "-l", help="account (default: deploy)")
@@ -162,7 +164,7 @@ def parser() -> argparse.ArgumentParser:
 
 def stop(*_: object) -> None:
     """Ctrl-C: end at once, whatever the threads do, because `down` copes with any half."""
-    machine.say("interrupted; `down` removes what is there")
+    say("interrupted; `down` removes what is there")
     os._exit(130)
 
 
@@ -170,13 +172,13 @@ def main() -> int:
     """Run one verb; 1 with a line on stderr when the lab cannot."""
     options = parser().parse_args()
     if os.geteuid() != 0:
-        machine.say("needs root")
+        say("needs root")
         return 1
     signal.signal(signal.SIGINT, stop)
     try:
         return int(options.action(Lab(options.name), options))
     except LabError as error:
-        machine.say(str(error))
+        say(str(error))
         return 1
 
 

@@ -10,7 +10,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lab import access, disk, dns, images, locks, machine, naming, network, paths, state, teardown
+from lab import (
+    access,
+    disk,
+    dns,
+    images,
+    locks,
+    machine,
+    naming,
+    network,
+    paths,
+    recipes,
+    state,
+    teardown,
+)
 from lab.errors import LabError
 from lab.host import Host
 from lab.state import HostState
@@ -92,15 +105,16 @@ class Lab:
     def up_all(self, specs: Iterable[HostSpec]) -> list[Host]:
         """Make and boot hosts side by side; all are known to each other by name first."""
         wanted = list(specs)
+        self._check(wanted)
         machine.prepare()
-        with locks.hold(self._busy, BUSY_SECONDS, shared=True) as lock:
+        with locks.hold(locks.of_lab(self.tag), BUSY_SECONDS, shared=True) as lock:
             self._open()
             self._enter(wanted)
             hosts = [self.host(spec.name) for spec in wanted]
             with ThreadPoolExecutor(max_workers=8) as pool:
                 list(pool.map(self._prepare, wanted))
                 self._publish()
-                list(pool.map(lambda host: host.power_on(wait=False, lock=lock), hosts))
+                list(pool.map(lambda host: host.boot(lock), hosts))
                 list(pool.map(Host.wait_ssh, hosts))
         return hosts
 
@@ -124,6 +138,8 @@ class Lab:
         The host is shut down in good order for the copy and then booted again.
         """
         target = self.folder / "golden" / naming.check_host(name)
+        if target.exists():
+            raise LabError(f"there is a golden disk {name} already")
         scratch = target.with_suffix(".building")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -143,17 +159,20 @@ class Lab:
         """Whether a golden disk of this name is there."""
         return (self.folder / "golden" / name).is_dir()
 
+    def remove(self, host: Host) -> None:
+        """Take one host away, its disk included; the others forget its names."""
+        with locks.hold(locks.of_lab(self.tag), BUSY_SECONDS, shared=True):
+            host.power_off()
+            teardown.one(host.folder, host.group)
+            self._publish()
+
     def down(self) -> None:
         """End the lab and remove every trace of it, also of one half made."""
-        with locks.hold(self._busy, BUSY_SECONDS):
+        with locks.hold(locks.of_lab(self.tag), BUSY_SECONDS):
             teardown.everything(self.tag, self.folder)
             with suppress(FileNotFoundError):
-                self._busy.unlink()
+                locks.of_lab(self.tag).unlink()
         access.withdraw(self.folder)
-
-    @property
-    def _busy(self) -> Path:
-        return Path(f"/run/lock/lab-{self.tag}.lock")
 
     def _changing(self) -> AbstractContextManager[int]:
         return locks.hold(self.folder / ".state.lock", 60)
@@ -166,16 +185,26 @@ class Lab:
         network.up(self.tag)
         dns.serve(self.tag, self.folder)
 
+    def _check(self, specs: list[HostSpec]) -> None:
+        """LabError for what can be seen to be wrong before anything is built."""
+        names = [one.name for one in state.every(self.folder)] + [spec.name for spec in specs]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise LabError(f"there already: {', '.join(sorted(twice))}")
+        for spec in specs:
+            naming.check_host(spec.name)
+            for alias in spec.aliases:
+                naming.check_full(alias)
+            if not spec.golden:
+                recipes.find(spec.suite, spec.layer)
+
     def _enter(self, specs: list[HostSpec]) -> None:
         """Build what is missing, then write down the new hosts with a number each."""
         layers = self._layers(specs)
         with self._changing():
-            known = state.every(self.folder)
-            taken = {one.number for one in known}
+            self._check(specs)  # another process may have been quicker
+            taken = {one.number for one in state.every(self.folder)}
             free = (n for n in range(network.FIRST_HOST, HOSTS_AT_MOST) if n not in taken)
-            clash = {one.name for one in known} & {spec.name for spec in specs}
-            if clash:
-                raise LabError(f"there already: {', '.join(sorted(clash))}")
             for spec, below in zip(specs, layers, strict=True):
                 self._enter_one(spec, below, next(free))
 

@@ -4,9 +4,10 @@ import shlex
 import socket
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import cable, cgroups, disk, naming, network, nspawn, shell, state, waiting
+from lab import cable, cgroups, disk, locks, naming, network, nspawn, shell, state, waiting
 from lab.errors import LabError
 from lab.paths import PROJECT
 from lab.state import HostState
@@ -79,10 +80,17 @@ class Host:
             stdin=text,
         )
 
-    def power_on(self, *, wait: bool = True, lock: int | None = None) -> None:
+    def power_on(self, *, wait: bool = True) -> None:
         """Boot with the same disks; with `wait`, return when ssh lets people in."""
         if self.is_on:
             raise LabError(f"{self.name} is on already")
+        with self._using() as lock:
+            self.boot(lock)
+        if wait:
+            self.wait_ssh()
+
+    def boot(self, lock: int) -> None:
+        """Start the host for a caller that holds `lock` on the lab; does not wait."""
         self._clear()
         disk.mount(self.folder, self.state)
         cgroups.daemon(
@@ -98,8 +106,6 @@ class Host:
             self.folder / "console.log",
             lock,
         )
-        if wait:
-            self.wait_ssh()
 
     def power_off(self) -> None:
         """Cut the power: every process inside is gone at once, nothing is told before."""
@@ -140,9 +146,14 @@ class Host:
         waiting.until(self._admits, seconds, f"{self.name} to admit ssh, see {self.folder}")
 
     def _recable(self, **values: object) -> None:
-        changed = state.change(self.folder, **values)
-        if self.is_on:
-            cable.apply(self.tag, self.folder, changed)
+        with self._using():
+            changed = state.change(self.folder, **values)
+            if self.is_on:
+                cable.apply(self.tag, self.folder, changed)
+
+    def _using(self) -> AbstractContextManager[int]:
+        """Keep the lab from being taken down meanwhile."""
+        return locks.hold(locks.of_lab(self.tag), 60, shared=True)
 
     def _inside(self, user: str) -> list[str]:
         init = self._init()

@@ -12,7 +12,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import locks, machine, paths, recipes, shell
+from lab import locks, paths, recipes, shell
+from lab.console import say
 from lab.recipes import Recipe
 
 BUILD_SECONDS = 900
@@ -84,7 +85,7 @@ def _ensure_one(recipe: Recipe, below: list[Path]) -> Path:
 
 def _build(recipe: Recipe, below: list[Path], target: Path) -> None:
     """Build into a scratch folder beside `target`, then rename."""
-    machine.say(f"building the layer {recipe.suite}/{recipe.name}, once (10 to 60 s)")
+    say(f"building the layer {recipe.suite}/{recipe.name}, once (10 to 60 s)")
     start = time.monotonic()
     scratch = target.with_suffix(".building")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -104,7 +105,7 @@ def _build(recipe: Recipe, below: list[Path], target: Path) -> None:
     )
     new.rename(target)
     shutil.rmtree(scratch)
-    machine.say(f"built {recipe.suite}/{recipe.name} in {time.monotonic() - start:.0f} s")
+    say(f"built {recipe.suite}/{recipe.name} in {time.monotonic() - start:.0f} s")
 
 
 def _bootstrap(recipe: Recipe, folder: Path) -> None:

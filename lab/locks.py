@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.console import say
 from lab.errors import LabError
 
 MACHINE = Path("/run/lock/disposable-lab.lock")
+PATIENCE = 2.0  # seconds before people are told what is waited for
+
+
+def of_lab(tag: str) -> Path:
+    """Held shared by whatever changes a lab's hosts, and alone by its `down`."""
+    return Path(f"/run/lock/lab-{tag}.lock")
 
 
 @contextmanager
@@ -27,14 +34,17 @@ def hold(path: Path, seconds: float, *, shared: bool = False) -> Iterator[int]:
 
 
 def _acquire(path: Path, seconds: float, kind: int) -> int:
-    deadline = time.monotonic() + seconds
-    while True:
-        descriptor = _try(path, kind)
-        if descriptor is not None:
-            return descriptor
-        if time.monotonic() > deadline:
+    start = time.monotonic()
+    told = False
+    while (descriptor := _try(path, kind)) is None:
+        waited = time.monotonic() - start
+        if waited > seconds:
             raise LabError(f"another lab command is still working (lock {path})")
+        if waited > PATIENCE and not told:
+            say(f"waiting for another lab command (lock {path})")
+            told = True
         time.sleep(0.05)
+    return descriptor
 
 
 def _try(path: Path, kind: int) -> int | None:

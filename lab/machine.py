@@ -1,10 +1,12 @@
 """The machine outside: its packages, capabilities and limits."""
 
 import shutil
-import sys
 from pathlib import Path
 
 from lab import locks, shell
+from lab.console import say
+
+__all__ = ["has_sys_resource", "install_missing", "prepare", "say"]
 
 PACKAGE_OF = {
     "mmdebstrap": "mmdebstrap",
@@ -20,11 +22,6 @@ PACKAGE_OF = {
 CAP_SYS_RESOURCE = 24
 # Every systemd and every dockerd holds several inotify instances, all counted as root's.
 INOTIFY_INSTANCES = 1024
-
-
-def say(message: str) -> None:
-    """One line for people, on stderr so that stdout stays for data."""
-    print(f"lab: {message}", file=sys.stderr, flush=True)
 
 
 def prepare() -> None:

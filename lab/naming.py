@@ -34,6 +34,15 @@ def cables(lab: str) -> str:
     return f"lv{lab}-"
 
 
+def hardware(lab: str, number: int) -> str:
+    """A host's MAC address, locally administered.
+
+    The same after every boot: with another one, neighbours that remember the old one would
+    not reach the host for up to a minute.
+    """
+    return ":".join(["02", lab[0:2], lab[2:4], lab[4:6], "00", f"{number:02x}"])
+
+
 def guest(lab: str, host: str) -> str:
     """A host's network namespace, cgroup and nspawn machine."""
     return f"{guests(lab)}{host}"

@@ -81,6 +81,7 @@ def plug(tag: str, host: str, number: int) -> None:
     shell.run(["ip", "link", "set", cable, "master", naming.bridge(tag), "up"])
     commands = (
         "link set lo up",
+        f"link set {GUEST_INTERFACE} address {naming.hardware(tag, number)}",
         f"address add {host_address(tag, number)}/24 dev {GUEST_INTERFACE}",
         f"link set {GUEST_INTERFACE} up",
         f"route add default via {gateway(tag)}",

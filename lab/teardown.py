@@ -21,6 +21,13 @@ def everything(tag: str, folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def one(folder: Path, group: str) -> None:
+    """Unmount and delete what a host without power has in `folder`."""
+    nspawn.forget(group, folder / "root")
+    waiting.until(lambda: _unmounted(folder), 30, f"mounts under {folder} to go")
+    shutil.rmtree(folder)
+
+
 def mounts(folder: Path) -> list[str]:
     """Mount points below `folder`, the innermost first."""
     points = [line.split()[1] for line in MOUNTS.read_text().splitlines()]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def world(lab: Lab) -> set[str]:
         *(line for line in output("ps", "-eo", "args").splitlines() if str(lab.folder) in line),
         *map(str, lab.folder.parent.glob(lab.name)),
     ]
-    others = re.compile(r"\b(lb|lv|lab-|labsrv-)(?!%s)[0-9a-f]{6}\b" % lab.tag)
+    others = re.compile(rf"\b(lb|lv|lab-|labsrv-)(?!{lab.tag})[0-9a-f]{{6}}\b")
     mine = str(lab.folder)
     return {
         line
@@ -89,7 +90,7 @@ def ssh(lab: Lab, host: str, command: str, user: str = "deploy") -> str:
 
 def round_trip(host: Host) -> float:
     """Milliseconds until a connection is there, the best of five."""
-    probe = "exec 3<>/dev/tcp/%s/22" % host.address
+    probe = f"exec 3<>/dev/tcp/{host.address}/22"
     times = []
     for _ in range(5):
         start = time.monotonic()
@@ -310,6 +311,26 @@ def test_two_labs_do_not_collide(pair: Lab, fresh: Lab) -> None:
     assert ssh(pair, "one", "hostname") == "one\n"
 
 
+def test_one_host_is_removed(fresh: Lab) -> None:
+    _, two = fresh.up_all(PAIR)
+    before = world(fresh)
+    three = fresh.up("three")
+    fresh.remove(three)
+    assert world(fresh) == before
+    assert two.run("getent ahostsv4 three", check=False).returncode == 2
+    assert fresh.up("three").run("hostname").stdout == "three\n"
+
+
+def test_the_default_lab_has_fixed_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_RUN", str(tmp_path))
+    with Lab() as lab:
+        lab.up("one")
+        fixed = tmp_path / "ssh_config"
+        assert output("ssh", "-F", str(fixed), "one", "hostname") == "one\n"
+        assert (tmp_path / "known_hosts").read_text() == lab.known_hosts.read_text()
+    assert not list(tmp_path.iterdir())
+
+
 def test_golden_disk(fresh: Lab) -> None:
     original = fresh.up("original", "trixie")
     original.run("echo state > /var/state; echo data > /var/lib/docker/data; rm /etc/issue.net")
@@ -364,15 +385,14 @@ def test_down_after_a_killed_up(fresh: Lab, after: float, how: signal.Signals) -
 def test_up_after_a_killed_up_and_down(fresh: Lab) -> None:
     command = [sys.executable, "-m", "lab", "--name", fresh.name]
     with subprocess.Popen([*command, "up", "one=bookworm"], cwd=PROJECT) as up:
-        assert eventually(lambda: (fresh.folder / "hosts/one/root/etc").is_dir())
+        assert eventually((fresh.folder / "hosts/one/root/etc").is_dir)
         up.kill()
     subprocess.run([*command, "down"], cwd=PROJECT, check=True)
     assert fresh.up("one").run("hostname").stdout == "one\n"
 
 
 def test_the_command_line(fresh: Lab) -> None:
-    def lab(*words: str) -> str:
-        return output(sys.executable, "-m", "lab", "--name", fresh.name, *words)
+    lab = partial(output, sys.executable, "-m", "lab", "--name", fresh.name)
 
     lab("up", f"one=trixie/base,{ALIAS},other.example.com")
     assert lab("ssh", "one", "hostname") == "one\n"
