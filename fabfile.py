@@ -2,9 +2,10 @@
 
 from invoke import Collection
 
-from tasks import deploy, history, init, lifecycle, trust, use_cache, prune
+from tasks import configure, deploy, history, init, lifecycle, trust, use_cache, prune
 
 namespace = Collection(
+    configure.configure,
     deploy.deploy,
     history.diff,
     lifecycle.execute,

@@ -31,6 +31,7 @@ from harbor.shell import (
     parse_facts,
     write_file,
 )
+from tasks._tunnel import forward
 
 START = "@start"
 PROGRESS = "@progress"
@@ -239,9 +240,9 @@ class Host:
     @contextlib.contextmanager
     def tunnel(self, port: int) -> Iterator[int]:
         """A local port that leads to `port` on the host's loopback, through this connection."""
-        self._connected()
-        local = _free_port()
-        with self._connection.forward_local(local, remote_port=port, remote_host="127.0.0.1"):
+        transport = self._connected()
+        far, near = ("127.0.0.1", port), ("127.0.0.1", 0)
+        with forward(lambda: transport.open_channel("direct-tcpip", far, near)) as local:
             yield local
 
     # -- one exec ----------------------------------------------------------------
@@ -470,8 +471,3 @@ def _held(name: str, holder: str) -> str:
     return (
         f"{name} is locked by {info['who']} on {info['from']} since {info['when']}: {info['why']}"
     )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

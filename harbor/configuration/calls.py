@@ -13,6 +13,7 @@ class Call:
 
     `ready` is false while something that it refers to is not there: it is shown in a plan, and
     made after the next look. `remember` are secrets that Harbor holds once it has succeeded.
+    `ping` is the registry whose upstream has to answer afterwards.
     """
 
     what: str
@@ -22,7 +23,7 @@ class Call:
     body: Mapping[str, Any] = field(default_factory=dict)
     ready: bool = True
     remember: Mapping[str, Secret] = field(default_factory=dict)
-    ping: int | None = None
+    ping: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"

@@ -37,6 +37,7 @@ def _create(context: Context, name: str, wanted: Registry) -> Plan:
                 "/registries",
                 body,
                 remember=remember,
+                ping=name,
             )
         ]
     )
@@ -68,9 +69,7 @@ def _change(context: Context, name: str, wanted: Registry, found: Item) -> Plan:
     if not reasons:
         return Plan()
     path = f"/registries/{found['id']}"
-    return Plan(
-        [Call(what, "; ".join(reasons), "PUT", path, body, remember=remember, ping=found["id"])]
-    )
+    return Plan([Call(what, "; ".join(reasons), "PUT", path, body, remember=remember, ping=name)])
 
 
 def _fields(wanted: Registry, url: str, found: Item) -> tuple[dict[str, Any], list[str]]:
