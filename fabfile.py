@@ -2,12 +2,13 @@
 
 from invoke import Collection
 
-from tasks import configure, deploy, history, init, lifecycle, trust, use_cache, prune
+from tasks import configure, deploy, doctor, history, init, lifecycle, prune, trust, use_cache
 
 namespace = Collection(
     configure.configure,
     deploy.deploy,
     history.diff,
+    doctor.doctor,
     lifecycle.execute,
     history.history,
     init.init,
