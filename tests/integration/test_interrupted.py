@@ -1,0 +1,146 @@
+"""A deploy that dies at any point: the next one converges, and nothing is lost or left readable.
+
+The host starts bare but for Docker; every case interrupts a deploy that goes a bit further than
+the one before, so that all of them together cost little more than one deploy.
+"""
+
+import random
+import re
+import threading
+import time
+
+import pytest
+
+from tests.integration.operator import CANARIES
+
+SEED = random.SystemRandom().randrange(10**6)
+
+
+@pytest.fixture(scope="module")
+def site(lab, releases, tmp_path_factory):
+    from tests.integration.operator import operator
+
+    host = lab.up("target", suite="bookworm", layer="docker", aliases=("harbor-cache.example.com",))
+    return host, operator(tmp_path_factory.mktemp("me"), lab, "target")
+
+
+def started(me, *, until):
+    """A running deploy that has just printed a line that matches `until` (or ended before)."""
+    process = me.start("deploy")
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if re.search(until, line):
+            break
+    else:
+        pytest.fail(f"the deploy ended before {until!r}:\n{''.join(seen)}")
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+    return process
+
+
+def kill(process, host):
+    process.kill()
+
+
+def power_cut(process, host):
+    host.power_off()
+    process.kill()
+    host.power_on()
+
+
+def link_cut(process, host):
+    """Longer than the 60 s after which a connection counts as lost would take a test too long."""
+    host.link(False)
+    process.kill()
+    host.link(True)
+
+
+def nothing_half_written(host):
+    """No secret where others read it, and every file of ours either whole or not there."""
+    readable = host.run(
+        "find /opt /etc /var/lib /data /home /tmp /run -xdev -type f -perm -o=r -size -4M -print0 "
+        "2>/dev/null | xargs -0 -r grep -ls Canary- || :"
+    ).stdout.split()
+    reached = [
+        path
+        for path in readable
+        if host.run(f"runuser -u nobody -- cat {path}", check=False).returncode == 0
+    ]
+    assert reached == []
+    broken = host.run(
+        "cd /opt/harbor 2>/dev/null && for f in harbor.yml .envrc docker-compose.override.yml; do "
+        '[ ! -e "$f" ] || [ -s "$f" ] || echo "$f"; done; :'
+    ).stdout
+    assert broken == ""
+
+
+POINTS = [
+    (r"\+ docker:", kill),
+    (r"\+ user: /opt/harbor:", power_cut),
+    (r"\+ release: Harbor .* is not unpacked", kill),
+    (r"\+ release: unpack", power_cut),
+    (r"\+ release: load", kill),
+    (r"\+ tls: .*key\.pem", link_cut),
+    (r"\+ config: check", kill),
+    (r"\+ config: /opt/harbor/harbor\.yml", power_cut),
+    (r"\+ config: prepare", link_cut),
+    (r"\+ environment: /opt/harbor/\.envrc", kill),
+    (r"\+ service: /usr/local/sbin/harbor-start", power_cut),
+    (r"… stack:|\+ service: harbor\.service", kill),
+    (r"… stack:|\+ service: harbor\.service|\+ stack:|waiting for", power_cut),
+]
+
+
+def test_a_deploy_interrupted_at_every_stage_converges_in_the_end(site):
+    host, me = site
+    survived = []
+    for until, interrupt in POINTS:
+        try:
+            process = started(me, until=until)
+        except pytest.fail.Exception:
+            # What this point waits for was finished by a command that outlived its run.
+            continue
+        interrupt(process, host)
+        process.wait()
+        nothing_half_written(host)
+        survived.append(until)
+
+    me.fab("deploy")
+
+    assert len(survived) >= 8, survived
+    assert me.fab("plan").changes == []
+
+
+def test_a_change_interrupted_at_random_moments_converges(site):
+    host, me = site
+    chance = random.Random(SEED)
+    print(f"seed {SEED}")
+    marker = host.run("echo kept > /data/registry/marker; cat /data/secret/keys/secretkey").stdout
+    for number in range(4):
+        me.set(log={"level": ["debug", "info", "warning", "error"][number]})
+        process = me.start("deploy")
+        time.sleep(chance.uniform(0.8, 9))
+        chance.choice([kill, power_cut, link_cut])(process, host)
+        process.communicate()
+        nothing_half_written(host)
+
+    me.fab("deploy")
+
+    assert me.fab("plan").changes == []
+    assert host.run("cat /data/registry/marker").stdout == "kept\n"
+    assert host.run("cat /data/secret/keys/secretkey").stdout == marker
+    assert not any(canary in host.run("journalctl -q").stdout for canary in CANARIES.values())
+
+
+def test_two_deploys_at_once(site):
+    host, me = site
+    me.set(log={"level": "fatal"})
+    first = started(me, until=r"\+ config")
+
+    second = me.fab("deploy", expect=5)
+
+    first.wait()
+    assert "locked by" in second.text
+    assert ": deploy" in second.text
+    assert first.returncode == 0
+    assert me.fab("plan").changes == []
