@@ -31,8 +31,12 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=lambda chosen: [traefik.build(chosen.version, chosen.out)])
     command = commands.add_parser("all", help="all installers and the Traefik image")
     _out(command)
-    command.set_defaults(run=lambda chosen: [*bundle.build(bundle.VERSIONS, chosen.out),
-                                             traefik.build(traefik.VERSION, chosen.out)])
+    command.set_defaults(
+        run=lambda chosen: [
+            *bundle.build(bundle.VERSIONS, chosen.out),
+            traefik.build(traefik.VERSION, chosen.out),
+        ]
+    )
     command = commands.add_parser("upstream", help="push small images to a registry")
     command.add_argument("url", help="e.g. http://198.18.0.5:5000")
     command.set_defaults(run=lambda chosen: upstream.push_all(chosen.url))
@@ -41,16 +45,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser("build", help="the offline installers")
-    command.add_argument("--version", action="append", help="default: "
-                         + ", ".join(bundle.VERSIONS))
+    command.add_argument(
+        "--version", action="append", help="default: " + ", ".join(bundle.VERSIONS)
+    )
     _out(command)
     command.set_defaults(
-        run=lambda chosen: bundle.build(chosen.version or bundle.VERSIONS, chosen.out))
+        run=lambda chosen: bundle.build(chosen.version or bundle.VERSIONS, chosen.out)
+    )
 
 
 def _out(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", type=Path, default=paths.runs() / "releases",
-                         help="default: %(default)s")
+    command.add_argument(
+        "--out", type=Path, default=paths.runs() / "releases", help="default: %(default)s"
+    )
 
 
 if __name__ == "__main__":

@@ -75,11 +75,16 @@ class Image:
         if self.healthcheck:
             runtime["Healthcheck"] = dict(self.healthcheck)
         ids = list(diff_ids)
-        return _json({
-            "architecture": self.architecture, "os": "linux", "created": CREATED_TEXT,
-            "config": runtime, "rootfs": {"type": "layers", "diff_ids": ids},
-            "history": [{"created": CREATED_TEXT, "created_by": "lab.release"} for _ in ids],
-        })
+        return _json(
+            {
+                "architecture": self.architecture,
+                "os": "linux",
+                "created": CREATED_TEXT,
+                "config": runtime,
+                "rootfs": {"type": "layers", "diff_ids": ids},
+                "history": [{"created": CREATED_TEXT, "created_by": "lab.release"} for _ in ids],
+            }
+        )
 
 
 def layer(entries: Iterable[Entry]) -> Layer:
@@ -113,8 +118,13 @@ def tail(images: Iterable[Image], base: list[str], layers: list[Layer]) -> bytes
         config = image.config(diff_ids)
         name = hashlib.sha256(config).hexdigest() + ".json"
         files[name] = config
-        manifest.append({"Config": name, "RepoTags": [image.reference],
-                         "Layers": [_layer_path(one) for one in diff_ids]})
+        manifest.append(
+            {
+                "Config": name,
+                "RepoTags": [image.reference],
+                "Layers": [_layer_path(one) for one in diff_ids],
+            }
+        )
     files["manifest.json"] = _json(manifest)
     return layer(Entry(path, data) for path, data in files.items()).tar
 

@@ -49,7 +49,8 @@ def _lines(text: str, release: Release) -> Iterator[str]:
 def _build(release: Release, out: Path) -> Path:
     base = rootfs.ensure()
     tail = archive.compress(
-        archive.tail(images.of(release), [base.diff_id], [images.scripts(release)]))
+        archive.tail(images.of(release), [base.diff_id], [images.scripts(release)])
+    )
     target = out / f"harbor-offline-installer-{release.tag}.tgz"
     scratch = out / f".{target.name}.part"
     with tarfile.open(scratch, "w:gz", compresslevel=1, format=tarfile.GNU_FORMAT) as tar:

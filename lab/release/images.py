@@ -13,6 +13,7 @@ HARBOR = "10000:10000"
 DATABASE = "999:999"
 SECOND = 1_000_000_000  # durations in image configurations are nanoseconds
 NGINX_VOLUMES = ("/run", "/var/cache/nginx", "/var/log/nginx")
+NO_PYTHON = ("bin", "etc", "portal")  # folders of standin/ that lie directly below HOME
 STANDIN = Path(__file__).parent / "standin"
 
 
@@ -34,23 +35,54 @@ PARTS = (
     Part("harbor-log", "log", "0:0", ("log",), ("/run", "/etc/logrotate.d", "/var/log/docker")),
     Part("registry-photon", "registry", HARBOR, ("http", "5000", "/"), ("/storage",)),
     Part("harbor-registryctl", "registryctl", HARBOR, ("http", "8080", "/api/health")),
-    Part("harbor-db", "postgresql", DATABASE, ("postgresql",),
-         ("/run/postgresql", "/var/lib/postgresql/data")),
+    Part(
+        "harbor-db",
+        "postgresql",
+        DATABASE,
+        ("postgresql",),
+        ("/run/postgresql", "/var/lib/postgresql/data"),
+    ),
     Part("harbor-core", "core", HARBOR, ("http", "8080", "/api/v2.0/ping")),
     Part("harbor-portal", "portal", HARBOR, ("nginx",), NGINX_VOLUMES),
-    Part("harbor-jobservice", "jobservice", HARBOR, ("http", "8080", "/api/v1/stats"),
-         ("/var/log/jobs",)),
+    Part(
+        "harbor-jobservice",
+        "jobservice",
+        HARBOR,
+        ("http", "8080", "/api/v1/stats"),
+        ("/var/log/jobs",),
+    ),
     Part("redis-photon", "redis", DATABASE, ("redis",), ("/var/lib/redis",)),
     Part("nginx-photon", "proxy", HARBOR, ("nginx",), NGINX_VOLUMES),
-    Part("trivy-adapter-photon", "placeholder", HARBOR, ("http", "8080", "/probe/healthy"),
-         arguments=("trivy-adapter",)),
+    Part(
+        "trivy-adapter-photon",
+        "placeholder",
+        HARBOR,
+        ("http", "8080", "/probe/healthy"),
+        arguments=("trivy-adapter",),
+    ),
     Part("harbor-exporter", "exporter", HARBOR, ("http", "9090", "/")),
-    Part("chartmuseum-photon", "placeholder", HARBOR, ("http", "8080", "/health"),
-         needs="flag-chartmuseum", arguments=("chartmuseum",)),
-    Part("notary-server-photon", "placeholder", HARBOR, needs="flag-notary",
-         arguments=("notary-server",)),
-    Part("notary-signer-photon", "placeholder", HARBOR, needs="flag-notary",
-         arguments=("notary-signer",)),
+    Part(
+        "chartmuseum-photon",
+        "placeholder",
+        HARBOR,
+        ("http", "8080", "/health"),
+        needs="flag-chartmuseum",
+        arguments=("chartmuseum",),
+    ),
+    Part(
+        "notary-server-photon",
+        "placeholder",
+        HARBOR,
+        needs="flag-notary",
+        arguments=("notary-server",),
+    ),
+    Part(
+        "notary-signer-photon",
+        "placeholder",
+        HARBOR,
+        needs="flag-notary",
+        arguments=("notary-signer",),
+    ),
 )
 
 
@@ -69,12 +101,13 @@ def _entries(release: Release) -> Iterator[Entry]:
     yield Entry("opt", None, 0o755)
     yield Entry(root, None, 0o755)
     yield Entry(f"{root}/VERSION", f"{release}\n".encode())
-    for path in ("bin", "etc", "portal"):
+    for path in NO_PYTHON:
         yield Entry(f"{root}/{path}", None, 0o755)
         yield from archive.tree(STANDIN / path, f"{root}/{path}")
-    yield Entry(f"{root}/standin", None, 0o755)
-    for entry in archive.tree(STANDIN, f"{root}/standin"):
-        if entry.path.split("/")[3] not in ("bin", "etc", "portal"):
+    for folder in ("lab", "lab/release", "lab/release/standin"):
+        yield Entry(f"{root}/{folder}", None, 0o755)
+    for entry in archive.tree(STANDIN, f"{root}/lab/release/standin"):
+        if entry.path.split("/")[5] not in NO_PYTHON:
             yield entry
 
 
@@ -103,7 +136,7 @@ def _environment(release: Release) -> dict[str, str]:
     old, new = release.database_majors
     return {
         "PATH": "/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
-                ":/sbin:/bin",
+        ":/sbin:/bin",
         "LANG": "C.UTF-8",
         "PYTHONPATH": HOME,
         "PYTHONUNBUFFERED": "1",
@@ -126,6 +159,9 @@ def _healthcheck(arguments: tuple[str, ...]) -> dict[str, object]:
     """Every 5 s where Harbor's images have 30 s; StartInterval is for Engine 25 and newer."""
     return {
         "Test": ["CMD", f"{HOME}/bin/health.sh", *arguments],
-        "Interval": 5 * SECOND, "Timeout": 10 * SECOND, "Retries": 3,
-        "StartPeriod": 20 * SECOND, "StartInterval": SECOND,
+        "Interval": 5 * SECOND,
+        "Timeout": 10 * SECOND,
+        "Retries": 3,
+        "StartPeriod": 20 * SECOND,
+        "StartInterval": SECOND,
     }

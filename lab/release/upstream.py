@@ -81,8 +81,9 @@ class Registry:
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
 
-    def push_image(self, name: str, tag: str, layers: list[Layer],
-                   architecture: str = "amd64") -> Pushed:
+    def push_image(
+        self, name: str, tag: str, layers: list[Layer], architecture: str = "amd64"
+    ) -> Pushed:
         """One image."""
         blob = self._manifest(name, layers, architecture)
         self._put_manifest(name, tag, blob, MANIFEST)
@@ -94,23 +95,33 @@ class Registry:
         for architecture, layers in layers_of.items():
             child = self._manifest(name, layers, architecture)
             self._put_manifest(name, child.digest, child, MANIFEST)
-            children.append({**child.descriptor(MANIFEST),
-                             "platform": {"architecture": architecture, "os": "linux"}})
+            children.append(
+                {
+                    **child.descriptor(MANIFEST),
+                    "platform": {"architecture": architecture, "os": "linux"},
+                }
+            )
         index = _blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": children})
         self._put_manifest(name, tag, index, INDEX)
         return Pushed(name, tag, index.digest)
 
     def _manifest(self, name: str, layers: list[Layer], architecture: str) -> Blob:
         """Push configuration and layers; the manifest is returned, not yet pushed."""
-        image = Image(f"{name}", ("/bin/sh",), architecture=architecture,
-                      environment={"PATH": "/bin"})
+        image = Image(
+            f"{name}", ("/bin/sh",), architecture=architecture, environment={"PATH": "/bin"}
+        )
         config = Blob(image.config(layer.diff_id for layer in layers))
         packed = [Blob(gzip.compress(layer.tar, 1, mtime=0)) for layer in layers]
         for blob in (config, *packed):
             self._put_blob(name, blob)
-        return _blob({"schemaVersion": 2, "mediaType": MANIFEST,
-                      "config": config.descriptor(CONFIG),
-                      "layers": [blob.descriptor(LAYER) for blob in packed]})
+        return _blob(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": config.descriptor(CONFIG),
+                "layers": [blob.descriptor(LAYER) for blob in packed],
+            }
+        )
 
     def _put_blob(self, name: str, blob: Blob) -> None:
         status, _ = self._request("HEAD", f"/v2/{name}/blobs/{blob.digest}")
@@ -132,8 +143,9 @@ class Registry:
         if status != 201:
             raise LabError(f"{name}:{reference}: the registry refused the manifest: {status}")
 
-    def _request(self, method: str, path: str, body: bytes = b"",
-                 media_type: str = "") -> tuple[int, str]:
+    def _request(
+        self, method: str, path: str, body: bytes = b"", media_type: str = ""
+    ) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self._parts.netloc, timeout=60)
         headers = {"Content-Type": media_type} if media_type else {}
         try:
@@ -160,25 +172,36 @@ def push_all(url: str) -> Iterator[Pushed]:
     """Push the three images to the registry at `url`."""
     registry = Registry(url)
     busybox = busybox_layer()
-    yield registry.push_index("library/busybox", "1.36", {
-        "amd64": [busybox], "arm64": [_note("no arm64 binary here: this is the lab's filler\n")]})
-    yield registry.push_image("library/alpine-like", "latest", [
-        busybox, _note("a stand-in for alpine\n")])
+    yield registry.push_index(
+        "library/busybox",
+        "1.36",
+        {"amd64": [busybox], "arm64": [_note("no arm64 binary here: this is the lab's filler\n")]},
+    )
+    yield registry.push_image(
+        "library/alpine-like", "latest", [busybox, _note("a stand-in for alpine\n")]
+    )
     yield registry.push_image("team/app", "1.0", [busybox, *big_layers()])
 
 
 def busybox_layer() -> Layer:
     """Debian's static busybox with a few of its names."""
     links = [Entry(f"bin/{name}", None, link="busybox") for name in APPLETS]
-    return archive.layer([
-        Entry("bin", None, 0o755), Entry("bin/busybox", _busybox(), 0o755), *links,
-        Entry("tmp", None, 0o1777)])
+    return archive.layer(
+        [
+            Entry("bin", None, 0o755),
+            Entry("bin/busybox", _busybox(), 0o755),
+            *links,
+            Entry("tmp", None, 0o1777),
+        ]
+    )
 
 
 def big_layers() -> list[Layer]:
     """Layers that do not compress, the same at every call."""
-    return [archive.layer([Entry(f"data-{number}", random.Random(number).randbytes(
-        BIG_LAYER_BYTES))]) for number in range(BIG_LAYERS)]
+    return [
+        archive.layer([Entry(f"data-{number}", random.Random(number).randbytes(BIG_LAYER_BYTES))])
+        for number in range(BIG_LAYERS)
+    ]
 
 
 def _listens(address: str) -> bool:
@@ -209,8 +232,13 @@ def _busybox() -> bytes:
 def _fetch(cached: Path) -> None:
     """Debian's package, unpacked; nothing is installed."""
     with tempfile.TemporaryDirectory(dir=cached.parent) as scratch:
-        done = subprocess.run(["apt-get", "-q", "download", "busybox-static"], cwd=scratch,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["apt-get", "-q", "download", "busybox-static"],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise LabError(f"busybox-static: {done.stderr.strip()[-300:]}")
         package = next(Path(scratch).glob("*.deb"))

@@ -16,10 +16,13 @@ def answer(request: web.Request) -> web.Response:
 
 def _metrics() -> str:
     core = f"http://{os.environ['HARBOR_SERVICE_HOST']}:{os.environ['HARBOR_SERVICE_PORT']}"
-    with urllib.request.urlopen(f"{core}/api/v2.0/health", timeout=10) as answered:  # noqa: S310
+    with urllib.request.urlopen(f"{core}/api/v2.0/health", timeout=10) as answered:
         health = json.load(answered)
-    lines = ["# HELP harbor_up Whether a component is healthy", "# TYPE harbor_up gauge",
-             f"harbor_health {int(health['status'] == 'healthy')}"]
+    lines = [
+        "# HELP harbor_up Whether a component is healthy",
+        "# TYPE harbor_up gauge",
+        f"harbor_health {int(health['status'] == 'healthy')}",
+    ]
     for component in health["components"]:
         up = int(component["status"] == "healthy")
         lines.append(f'harbor_up{{component="{component["name"]}"}} {up}')

@@ -1,4 +1,4 @@
-"""A service that only says that it lives: `python3 -m standin.placeholder NAME`.
+"""A service that only says that it lives: `python3 -m lab.release.standin.placeholder NAME`.
 
 It stands where Harbor has trivy-adapter, chartmuseum and notary, which a cache does not need.
 """

@@ -75,8 +75,20 @@ DATABASE_MAJORS: tuple[tuple[Version, str | None, str], ...] = (
 )
 
 ADAPTERS = (
-    "docker-hub", "docker-registry", "harbor", "aws-ecr", "azure-acr", "google-gcr", "ali-acr",
-    "github-ghcr", "quay", "jfrog-artifactory", "gitlab", "dtr", "huawei-SWR", "tencent-tcr",
+    "docker-hub",
+    "docker-registry",
+    "harbor",
+    "aws-ecr",
+    "azure-acr",
+    "google-gcr",
+    "ali-acr",
+    "github-ghcr",
+    "quay",
+    "jfrog-artifactory",
+    "gitlab",
+    "dtr",
+    "huawei-SWR",
+    "tencent-tcr",
     "volcengine-cr",
 )
 HIDDEN_ADAPTERS = ("quay", "gitlab", "dtr")  # from 2.14, by REPLICATION_ADAPTER_WHITELIST

@@ -6,7 +6,7 @@ Bodies stream in both directions: blobs are far larger than what should be held 
 import json
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,11 +81,14 @@ class Response:
     cut: bool = False
 
     @classmethod
-    def json(cls, value: Any, status: int = 200, **headers: str) -> "Response":
-        """A JSON body; header names are written with underscores."""
-        named = {name.replace("_", "-"): text for name, text in headers.items()}
+    def json(
+        cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> "Response":
+        """A JSON body, with more headers if need be."""
         data = json.dumps(value, default=str).encode()
-        return cls(status, data, {"Content-Type": "application/json; charset=utf-8", **named})
+        return cls(
+            status, data, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
+        )
 
     @classmethod
     def text(cls, value: str, status: int = 200) -> "Response":
@@ -97,8 +100,11 @@ Application = Callable[[Request], Response]
 
 def serve(application: Application, port: int, quiet: Iterable[str] = ()) -> None:
     """Serve for ever; paths in `quiet` are not logged."""
-    handler = type("Handler", (_Handler,), {"application": staticmethod(application),
-                                            "quiet": frozenset(quiet)})
+    handler = type(
+        "Handler",
+        (_Handler,),
+        {"application": staticmethod(application), "quiet": frozenset(quiet)},
+    )
     server = _Server(("", port), handler)
     server.serve_forever()
 
@@ -122,8 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         """Read, answer, and leave the connection in step for the next request."""
         parts = urlsplit(self.path)
-        query = {key: values[0] for key, values in
-                 parse_qs(parts.query, keep_blank_values=True).items()}
+        query = {
+            key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()
+        }
         body = Body(self.rfile, self.headers)  # type: ignore[arg-type]
         request = Request(self.command, parts.path, query, parts.query, self.headers, body)
         response = self.application(request)
@@ -135,7 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in body:
             pass
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any
+    # http.server calls do_METHOD.
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
     def _send(self, response: Response) -> None:
         whole = isinstance(response.body, bytes)
@@ -144,8 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
-        if (isinstance(response.body, bytes) and response.status not in (204, 304)
-                and "Content-Length" not in response.headers):
+        if (
+            isinstance(response.body, bytes)
+            and response.status not in (204, 304)
+            and "Content-Length" not in response.headers
+        ):
             self.send_header("Content-Length", str(len(response.body)))
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")

@@ -37,5 +37,5 @@ case $role in
         exec nginx -e stderr -g 'daemon off;' ;;
     *)
         trust
-        exec python3 -m "standin.$role" "$@" ;;
+        exec python3 -m "lab.release.standin.$role" "$@" ;;
 esac

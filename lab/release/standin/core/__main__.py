@@ -1,9 +1,10 @@
-"""`python3 -m standin.core`: the core's container."""
+"""`python3 -m lab.release.standin.core`: the core's container."""
 
 from pathlib import Path
 
-from .. import web
-from ..versions import Release
+from lab.release.standin import web
+from lab.release.standin.versions import Release
+
 from . import api
 from .app import Core
 from .configuration import Environment

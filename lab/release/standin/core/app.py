@@ -10,8 +10,9 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
-from ..versions import Release
-from ..web import Request, Response
+from lab.release.standin.versions import Release
+from lab.release.standin.web import Request, Response
+
 from . import registry, routing, service
 from .configuration import DATA, Environment, Switches, database_parameters
 from .database import Database, Row, Unavailable, document
@@ -41,8 +42,9 @@ class Core:
         self.database = Database(**database_parameters())
         self.tokens = Tokens(KEY)
         self.security = Security(self.database, self.tokens)
-        self.registry = Registry(environment.registry_url, environment.registry_user,
-                                 environment.registry_password)
+        self.registry = Registry(
+            environment.registry_url, environment.registry_user, environment.registry_password
+        )
         self.index = Index(self.database)
         self.redis = Redis(environment.redis_url)
         self.proxycache = ProxyCache(self)
@@ -80,13 +82,19 @@ class Core:
         """Make the registry forget which blobs it has seen, after some were deleted behind it."""
         Redis(self.environment.registry_redis_url).call("FLUSHDB")
 
-    def audit(self, caller: Caller, project: Row | None, resource: str, kind: str,
-              operation: str) -> None:
+    def audit(
+        self, caller: Caller, project: Row | None, resource: str, kind: str, operation: str
+    ) -> None:
         """Write the audit log."""
         self.database.run(
             "INSERT INTO audit_log (username, resource, resource_type, operation, project_id)"
-            " VALUES (%s, %s, %s, %s, %s)", caller.name or "anonymous", resource, kind, operation,
-            project["project_id"] if project else None)
+            " VALUES (%s, %s, %s, %s, %s)",
+            caller.name or "anonymous",
+            resource,
+            kind,
+            operation,
+            project["project_id"] if project else None,
+        )
 
     def _guarded(self, request: Request) -> Response:
         try:
@@ -138,19 +146,24 @@ class Core:
             raise ApiError(403, "CSRF token invalid")
 
     def _csrf_token(self, sid: str) -> str:
-        return hmac.new(self.environment.csrf_key.encode(), sid.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self.environment.csrf_key.encode(), sid.encode(), hashlib.sha256
+        ).hexdigest()
 
     def _wait_for_database(self) -> None:
         deadline = time.monotonic() + 120
-        while True:
-            try:
-                self.database.one("SELECT 1")
-                return
-            except Unavailable as lost:
-                if time.monotonic() > deadline:
-                    raise
-                print(f"waiting for the database: {str(lost).splitlines()[0]}", flush=True)
-                time.sleep(0.3)
+        while not self._reaches_database():
+            if time.monotonic() > deadline:
+                raise Unavailable("the database did not come in 120 s")
+            time.sleep(0.3)
+
+    def _reaches_database(self) -> bool:
+        try:
+            self.database.one("SELECT 1")
+        except Unavailable as lost:
+            print(f"waiting for the database: {str(lost).splitlines()[0]}", flush=True)
+            return False
+        return True
 
     def _first_start(self) -> None:
         """The administrator gets the password of harbor.yml at the first start, and only then."""
@@ -160,12 +173,16 @@ class Core:
                 "INSERT INTO harbor_user (username, email, realname, comment, password,"
                 " sysadmin_flag) VALUES ('admin', '', 'system admin', 'admin user', %s, true),"
                 " ('anonymous', 'anonymous@example.com', 'anonymous user', 'anonymous user', '',"
-                " false)", hash_password(self.environment.admin_password))
+                " false)",
+                hash_password(self.environment.admin_password),
+            )
             self.database.run(
                 "INSERT INTO project (name, owner_id, metadata) VALUES ('library', 1, %s)",
-                document({"public": "true"}))
-            self.database.run("INSERT INTO quota (project_id, hard) SELECT project_id, -1"
-                              " FROM project")
+                document({"public": "true"}),
+            )
+            self.database.run(
+                "INSERT INTO quota (project_id, hard) SELECT project_id, -1 FROM project"
+            )
 
     def _watch_registries(self) -> None:
         """Probe the upstreams; an unhealthy one is served from the cache only."""

@@ -50,20 +50,31 @@ class Client:
     verify: bool = True
     authority: str = ""
 
-    def open(self, method: str, path: str, headers: Headers | None = None,
-             body: bytes | Iterable[bytes] | None = None) -> Answer:
+    def open(
+        self,
+        method: str,
+        path: str,
+        headers: Headers | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+    ) -> Answer:
         """Send one request to base + path; the answer with whatever status it has."""
         return self.open_url(method, self.base + path, headers, body)
 
-    def open_url(self, method: str, url: str, headers: Headers | None = None,
-                 body: bytes | Iterable[bytes] | None = None) -> Answer:
+    def open_url(
+        self,
+        method: str,
+        url: str,
+        headers: Headers | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+    ) -> Answer:
         """The same for a whole URL."""
         parts = urlsplit(url)
         connection = self._connect(parts.scheme, parts.netloc)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         sent = dict(headers or {})
-        chunked = body is not None and not isinstance(body, bytes) and (
-            "Content-Length" not in sent)
+        chunked = (
+            body is not None and not isinstance(body, bytes) and ("Content-Length" not in sent)
+        )
         if chunked:
             sent["Transfer-Encoding"] = "chunked"
         try:

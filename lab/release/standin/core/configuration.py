@@ -46,13 +46,22 @@ class Environment:
         """From os.environ; KeyError when prepare did not write it."""
         env = os.environ
         return cls(
-            env["EXT_ENDPOINT"], env["HARBOR_ADMIN_PASSWORD"], env["REGISTRY_URL"],
-            env["REGISTRY_CREDENTIAL_USERNAME"], env["REGISTRY_CREDENTIAL_PASSWORD"],
-            env["REGISTRY_CONTROLLER_URL"], env["JOBSERVICE_URL"], env["PORTAL_URL"],
-            env["_REDIS_URL_CORE"], env["_REDIS_URL_REG"], env["JOBSERVICE_SECRET"], env["CSRF_KEY"],
+            env["EXT_ENDPOINT"],
+            env["HARBOR_ADMIN_PASSWORD"],
+            env["REGISTRY_URL"],
+            env["REGISTRY_CREDENTIAL_USERNAME"],
+            env["REGISTRY_CREDENTIAL_PASSWORD"],
+            env["REGISTRY_CONTROLLER_URL"],
+            env["JOBSERVICE_URL"],
+            env["PORTAL_URL"],
+            env["_REDIS_URL_CORE"],
+            env["_REDIS_URL_REG"],
+            env["JOBSERVICE_SECRET"],
+            env["CSRF_KEY"],
             tuple(env["PERMITTED_REGISTRY_TYPES_FOR_PROXY_CACHE"].split(",")),
             tuple(filter(None, env.get("REPLICATION_ADAPTER_WHITELIST", "").split(","))),
-            env["WITH_TRIVY"] == "True", env["REGISTRY_STORAGE_PROVIDER_NAME"],
+            env["WITH_TRIVY"] == "True",
+            env["REGISTRY_STORAGE_PROVIDER_NAME"],
         )
 
 
@@ -60,9 +69,12 @@ def database_parameters() -> dict[str, str]:
     """How to reach PostgreSQL, for psycopg2.connect."""
     env = os.environ
     return {
-        "host": env["POSTGRESQL_HOST"], "port": env["POSTGRESQL_PORT"],
-        "user": env["POSTGRESQL_USERNAME"], "password": env["POSTGRESQL_PASSWORD"],
-        "dbname": env["POSTGRESQL_DATABASE"], "sslmode": env["POSTGRESQL_SSLMODE"],
+        "host": env["POSTGRESQL_HOST"],
+        "port": env["POSTGRESQL_PORT"],
+        "user": env["POSTGRESQL_USERNAME"],
+        "password": env["POSTGRESQL_PASSWORD"],
+        "dbname": env["POSTGRESQL_DATABASE"],
+        "sslmode": env["POSTGRESQL_SSLMODE"],
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg2  # type: ignore[import-not-found]
-import psycopg2.extras  # type: ignore[import-not-found]
+import psycopg2  # type: ignore[import-untyped]
+import psycopg2.extras  # type: ignore[import-untyped]
 
 Row = dict[str, Any]
 CONNECTIONS = 12
@@ -151,7 +151,8 @@ class Database:
 
     def _connect(self) -> Any:
         connection = psycopg2.connect(
-            connect_timeout=5, cursor_factory=psycopg2.extras.RealDictCursor, **self._parameters)
+            connect_timeout=5, cursor_factory=psycopg2.extras.RealDictCursor, **self._parameters
+        )
         connection.autocommit = True
         return connection
 

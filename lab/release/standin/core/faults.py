@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..web import Request, Response
+from lab.release.standin.web import Request, Response
+
 from .errors import ApiError
 
 
@@ -64,5 +65,8 @@ class Faults:
 
     @staticmethod
     def _matches(fault: dict[str, Any], request: Request) -> bool:
-        return (fault["times"] > 0 and fault.get("method", request.method) == request.method
-                and re.search(fault["path"], request.path) is not None)
+        return (
+            fault["times"] > 0
+            and fault.get("method", request.method) == request.method
+            and re.search(fault["path"], request.path) is not None
+        )

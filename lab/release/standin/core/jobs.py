@@ -39,7 +39,11 @@ def start(core: "Core", kind: str, trigger: str, parameters: Parameters, work: W
     """Run `work` in a thread; what it returns is added to the execution's parameters."""
     row = core.database.insert(
         "INSERT INTO execution (kind, trigger, status, parameters) VALUES (%s, %s, 'Running', %s)"
-        " RETURNING id", kind, trigger, document(parameters))
+        " RETURNING id",
+        kind,
+        trigger,
+        document(parameters),
+    )
     threading.Thread(target=_run, args=(core, row["id"], parameters, work), daemon=True).start()
     return int(row["id"])
 
@@ -48,7 +52,10 @@ def stop(core: "Core", kind: str, number: int) -> None:
     """Mark an execution that runs as stopped."""
     core.database.run(
         "UPDATE execution SET status = 'Stopped', update_time = now() WHERE kind = %s AND id = %s"
-        " AND status = 'Running'", kind, number)
+        " AND status = 'Running'",
+        kind,
+        number,
+    )
 
 
 def collect_garbage(core: "Core", parameters: Parameters, log: Log) -> Parameters:
@@ -86,7 +93,7 @@ def purge_audit(core: "Core", parameters: Parameters, log: Log) -> Parameters:
     return {}
 
 
-def scan_all(core: "Core", log: Log) -> Parameters:
+def scan_all(log: Log) -> Parameters:
     """Nothing is scanned."""
     log("the stand-in has no scanner; nothing was scanned")
     return {}
@@ -97,7 +104,8 @@ def retention(core: "Core", policy: Row, dry_run: bool, log: Log) -> Parameters:
     counts: dict[str, dict[str, int]] = {}
     rules = [rule for rule in policy["policy"]["rules"] if not rule.get("disabled")]
     repositories = core.database.all(
-        "SELECT * FROM repository WHERE project_id = %s ORDER BY name", policy["project_id"])
+        "SELECT * FROM repository WHERE project_id = %s ORDER BY name", policy["project_id"]
+    )
     for repository in repositories:
         artifacts = _with_tags(core, repository)
         kept: set[int] = set()
@@ -107,11 +115,16 @@ def retention(core: "Core", policy: Row, dry_run: bool, log: Log) -> Parameters:
         counts[repository["name"]] = {"total": len(artifacts), "retained": len(kept)}
         for artifact in artifacts:
             if artifact["id"] not in kept:
-                log(f"{'would delete' if dry_run else 'delete'} {repository['name']}"
-                    f"@{artifact['digest']}")
+                log(
+                    f"{'would delete' if dry_run else 'delete'} {repository['name']}"
+                    f"@{artifact['digest']}"
+                )
         if rules and not dry_run:
-            core.database.run("DELETE FROM artifact WHERE repository_id = %s AND NOT id = ANY(%s)",
-                              repository["id"], list(kept))
+            core.database.run(
+                "DELETE FROM artifact WHERE repository_id = %s AND NOT id = ANY(%s)",
+                repository["id"],
+                list(kept),
+            )
     return {"repositories": counts}
 
 
@@ -125,8 +138,12 @@ def _run(core: "Core", number: int, parameters: Parameters, work: Work) -> None:
         status = "Error"
     core.database.run(
         "UPDATE execution SET status = CASE status WHEN 'Running' THEN %s ELSE status END,"
-        " parameters = %s, log = %s, update_time = now() WHERE id = %s", status,
-        document(parameters), log.text(), number)
+        " parameters = %s, log = %s, update_time = now() WHERE id = %s",
+        status,
+        document(parameters),
+        log.text(),
+        number,
+    )
 
 
 def _untagged(core: "Core") -> list[Row]:
@@ -135,7 +152,8 @@ def _untagged(core: "Core") -> list[Row]:
         "SELECT a.* FROM artifact a WHERE NOT EXISTS (SELECT 1 FROM tag t WHERE"
         " t.artifact_id = a.id) AND NOT EXISTS (SELECT 1 FROM artifact i,"
         " jsonb_array_elements(i.children) c WHERE i.repository_id = a.repository_id"
-        " AND c->>'digest' = a.digest)")
+        " AND c->>'digest' = a.digest)"
+    )
 
 
 def _unreferenced(core: "Core", without: list[int]) -> list[Row]:
@@ -145,7 +163,10 @@ def _unreferenced(core: "Core", without: list[int]) -> list[Row]:
         "SELECT * FROM blob WHERE update_time < %s AND digest NOT IN"
         " (SELECT digest FROM artifact WHERE NOT id = ANY(%s) UNION"
         " SELECT jsonb_array_elements_text(blobs) FROM artifact WHERE NOT id = ANY(%s))",
-        datetime.now(UTC) - age, without, without)
+        datetime.now(UTC) - age,
+        without,
+        without,
+    )
 
 
 def _delete_blob(core: "Core", blob: Row, log: Log) -> None:
@@ -168,7 +189,9 @@ def _with_tags(core: "Core", repository: Row) -> list[Row]:
     return core.database.all(
         "SELECT a.*, coalesce(array_agg(t.name) FILTER (WHERE t.name IS NOT NULL), '{}') AS tags"
         " FROM artifact a LEFT JOIN tag t ON t.artifact_id = a.id WHERE a.repository_id = %s"
-        " GROUP BY a.id", repository["id"])
+        " GROUP BY a.id",
+        repository["id"],
+    )
 
 
 def _short(repository: Row) -> str:
@@ -189,11 +212,14 @@ def _matches(selectors: list[dict[str, Any]], name: str, prefix: str = "") -> bo
 def _kept(rule: dict[str, Any], artifacts: list[Row]) -> set[int]:
     """The artifacts that one rule keeps."""
     selectors = rule["tag_selectors"]
-    untagged = any("untagged" in str(one.get("extras", "")) and "true" in one["extras"]
-                   for one in selectors)
-    chosen = [one for one in artifacts
-              if any(_matches(selectors, tag) for tag in one["tags"])
-              or (untagged and not one["tags"])]
+    untagged = any(
+        "untagged" in str(one.get("extras", "")) and "true" in one["extras"] for one in selectors
+    )
+    chosen = [
+        one
+        for one in artifacts
+        if any(_matches(selectors, tag) for tag in one["tags"]) or (untagged and not one["tags"])
+    ]
     value = int(next(iter((rule.get("params") or {}).values()), 0))
     return {one["id"] for one in _by_template(rule["template"], value, chosen)}
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode
 
-from ..web import Request, Response
+from lab.release.standin.web import Request, Response
+
 from .errors import ApiError
 
 DEFAULT_SIZE = 10
@@ -19,12 +20,12 @@ def respond(request: Request, items: Iterable[Item], render: Callable[[Item], An
     if size > LARGEST_SIZE:
         raise ApiError(422, f"page_size in query should be less than or equal to {LARGEST_SIZE}")
     start = (page - 1) * size
-    body = [render(item) for item in chosen[start:start + size]]
-    headers = {"X_Total_Count": str(len(chosen))}
+    body = [render(item) for item in chosen[start : start + size]]
+    headers = {"X-Total-Count": str(len(chosen))}
     links = _links(request, page, size, len(chosen))
     if links:
         headers["Link"] = links
-    return Response.json(body, **headers)
+    return Response.json(body, headers=headers)
 
 
 def conditions(request: Request) -> dict[str, str]:
@@ -64,8 +65,9 @@ def _field(item: Item, name: str) -> Any:
 
 def _sorted(items: list[Item], request: Request) -> list[Item]:
     for name in reversed([part for part in request.query.get("sort", "").split(",") if part]):
-        items.sort(key=lambda item: str(_field(item, name.lstrip("-"))),
-                   reverse=name.startswith("-"))
+        items.sort(
+            key=lambda item: str(_field(item, name.lstrip("-"))), reverse=name.startswith("-")
+        )
     return items
 
 
@@ -74,7 +76,7 @@ def _number(request: Request, name: str, default: int) -> int:
     if not text:
         return default
     if not text.lstrip("-").isdigit():
-        raise ApiError(422, f"{name} in query must be of type int64: \"{text}\"")
+        raise ApiError(422, f'{name} in query must be of type int64: "{text}"')
     return max(int(text), 1)
 
 

@@ -70,8 +70,13 @@ class Registry:
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._authorization = f"Basic {login}"
 
-    def open(self, method: str, path: str, headers: Headers | None = None,
-             body: bytes | Iterable[bytes] | None = None) -> Answer:
+    def open(
+        self,
+        method: str,
+        path: str,
+        headers: Headers | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+    ) -> Answer:
         """A request with core's own credentials."""
         sent = {**(headers or {}), "Authorization": self._authorization}
         return self._client.open(method, path, sent, body)
@@ -89,31 +94,37 @@ class Registry:
         if started.status != 202:
             return False
         url = urljoin(self._client.base, started.headers["Location"])
-        headers = {"Authorization": self._authorization,
-                   "Content-Type": "application/octet-stream"}
+        headers = {"Authorization": self._authorization, "Content-Type": "application/octet-stream"}
         sent = self._client.open_url("PATCH", url, headers, content)
         sent.close()
         if sent.status != 202:
             return False
         url = urljoin(self._client.base, sent.headers["Location"])
         ended = self._client.open_url(
-            "PUT", f"{url}&digest={digest}", {**headers, "Content-Length": "0"})
+            "PUT", f"{url}&digest={digest}", {**headers, "Content-Length": "0"}
+        )
         ended.close()
         return ended.status == 201
 
     def push_manifest(self, repository: str, manifest: Manifest) -> bool:
         """Upload a manifest by its digest."""
         answer = self.open(
-            "PUT", f"/v2/{repository}/manifests/{manifest.digest}",
-            {"Content-Type": manifest.media_type}, manifest.payload)
+            "PUT",
+            f"/v2/{repository}/manifests/{manifest.digest}",
+            {"Content-Type": manifest.media_type},
+            manifest.payload,
+        )
         answer.close()
         return answer.status == 201
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
         """A stored manifest."""
         try:
-            answer = self.open("GET", f"/v2/{repository}/manifests/{digest}",
-                               {"Accept": ", ".join((*INDEX_TYPES, "*/*"))})
+            answer = self.open(
+                "GET",
+                f"/v2/{repository}/manifests/{digest}",
+                {"Accept": ", ".join((*INDEX_TYPES, "*/*"))},
+            )
         except Unreachable:
             return None
         payload = answer.read()
@@ -130,21 +141,32 @@ class Index:
 
     def artifact(self, repository: str, reference: str) -> Row | None:
         """By tag or digest."""
-        column = "a.digest = %s" if reference.startswith("sha256:") else (
-            "a.id = (SELECT artifact_id FROM tag WHERE repository_id = r.id AND name = %s)")
+        column = (
+            "a.digest = %s"
+            if reference.startswith("sha256:")
+            else ("a.id = (SELECT artifact_id FROM tag WHERE repository_id = r.id AND name = %s)")
+        )
         return self._database.one(
             "SELECT a.* FROM artifact a JOIN repository r ON a.repository_id = r.id"
-            f" WHERE r.name = %s AND {column}", repository, reference)
+            f" WHERE r.name = %s AND {column}",
+            repository,
+            reference,
+        )
 
     def cached_as(self, repository: str, digest: str) -> Row | None:
         """The artifact of this digest, or the trimmed one that stands for it."""
         return self._database.one(
             "SELECT a.* FROM artifact a JOIN repository r ON a.repository_id = r.id"
             " WHERE r.name = %s AND (a.digest = %s OR a.source_digest = %s)"
-            " ORDER BY a.id DESC LIMIT 1", repository, digest, digest)
+            " ORDER BY a.id DESC LIMIT 1",
+            repository,
+            digest,
+            digest,
+        )
 
-    def record(self, project_id: int, repository: str, manifest: Manifest,
-               source_digest: str | None = None) -> Row:
+    def record(
+        self, project_id: int, repository: str, manifest: Manifest, source_digest: str | None = None
+    ) -> Row:
         """Make the rows of a manifest that was stored."""
         row = self._repository(project_id, repository)
         children = [] if not manifest.is_index else manifest.children
@@ -158,36 +180,57 @@ class Index:
             " source_digest) VALUES (%s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (repository_id, digest) DO UPDATE SET source_digest ="
             " coalesce(excluded.source_digest, artifact.source_digest) RETURNING *",
-            row["id"], manifest.digest, manifest.media_type, size, document(children),
-            document([blob["digest"] for blob in blobs]), source_digest)
+            row["id"],
+            manifest.digest,
+            manifest.media_type,
+            size,
+            document(children),
+            document([blob["digest"] for blob in blobs]),
+            source_digest,
+        )
 
     def record_blob(self, digest: str, size: int, content_type: str) -> None:
         """Note a blob's size, and that it is in use now."""
         self._database.run(
             "INSERT INTO blob (digest, size, content_type) VALUES (%s, %s, %s)"
-            " ON CONFLICT (digest) DO UPDATE SET update_time = now()", digest, size, content_type)
+            " ON CONFLICT (digest) DO UPDATE SET update_time = now()",
+            digest,
+            size,
+            content_type,
+        )
 
     def tag(self, artifact: Row, name: str) -> None:
         """Give an artifact a tag, taking it from another one."""
         self._database.run(
             "INSERT INTO tag (artifact_id, repository_id, name) VALUES (%s, %s, %s)"
             " ON CONFLICT (repository_id, name) DO UPDATE SET artifact_id = excluded.artifact_id,"
-            " push_time = now()", artifact["id"], artifact["repository_id"], name)
+            " push_time = now()",
+            artifact["id"],
+            artifact["repository_id"],
+            name,
+        )
 
     def pulled(self, artifact: Row, tag: str | None) -> None:
         """Count a pull."""
         self._database.run("UPDATE artifact SET pull_time = now() WHERE id = %s", artifact["id"])
-        self._database.run("UPDATE repository SET pull_count = pull_count + 1 WHERE id = %s",
-                           artifact["repository_id"])
+        self._database.run(
+            "UPDATE repository SET pull_count = pull_count + 1 WHERE id = %s",
+            artifact["repository_id"],
+        )
         if tag:
-            self._database.run("UPDATE tag SET pull_time = now() WHERE repository_id = %s"
-                               " AND name = %s", artifact["repository_id"], tag)
+            self._database.run(
+                "UPDATE tag SET pull_time = now() WHERE repository_id = %s AND name = %s",
+                artifact["repository_id"],
+                tag,
+            )
 
     def tags(self, repository: str) -> list[str]:
         """The tags of a repository, sorted."""
         rows = self._database.all(
             "SELECT t.name FROM tag t JOIN repository r ON t.repository_id = r.id"
-            " WHERE r.name = %s ORDER BY t.name", repository)
+            " WHERE r.name = %s ORDER BY t.name",
+            repository,
+        )
         return [row["name"] for row in rows]
 
     def used(self, project_id: int) -> int:
@@ -197,7 +240,10 @@ class Index:
             " SELECT a.digest FROM artifact a JOIN repository r ON a.repository_id = r.id"
             " WHERE r.project_id = %s UNION SELECT jsonb_array_elements_text(a.blobs)"
             " FROM artifact a JOIN repository r ON a.repository_id = r.id"
-            " WHERE r.project_id = %s)", project_id, project_id)
+            " WHERE r.project_id = %s)",
+            project_id,
+            project_id,
+        )
         return int(row["used"]) if row else 0
 
     def has_room(self, project_id: int, more: int) -> bool:
@@ -209,4 +255,6 @@ class Index:
         return self._database.insert(
             "INSERT INTO repository (name, project_id) VALUES (%s, %s)"
             " ON CONFLICT (name) DO UPDATE SET update_time = now() RETURNING *",
-            name, project_id)
+            name,
+            project_id,
+        )

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..web import Response
+from lab.release.standin.web import Response
+
 from . import registry
 from .client import Answer, Unreachable
 from .database import Row
@@ -46,8 +47,9 @@ class ProxyCache:
     def answer(self, call: V2Call) -> Response:
         """One request below /v2/<proxy project>/."""
         if call.request.method not in ("GET", "HEAD"):
-            raise ApiError(403, f"can not push artifact to a proxy project: {call.project['name']}",
-                           "DENIED")
+            raise ApiError(
+                403, f"can not push artifact to a proxy project: {call.project['name']}", "DENIED"
+            )
         upstream = self._core.registry_row(call.project["registry_id"])
         redirect = self._library_redirect(call, upstream)
         if redirect:
@@ -79,8 +81,11 @@ class ProxyCache:
             with self._slot(call):
                 return self._proxied_manifest(call, Upstream(upstream, self._core.switches))
         except (_UpstreamFailed, Unreachable) as failed:
-            print(f"failed to proxy manifest, fallback to local, request uri: "
-                  f"{call.request.path}: {failed}", flush=True)
+            print(
+                f"failed to proxy manifest, fallback to local, request uri: "
+                f"{call.request.path}: {failed}",
+                flush=True,
+            )
             return registry.local(call)
 
     def _proxied_manifest(self, call: V2Call, upstream: Upstream) -> Response:
@@ -117,8 +122,10 @@ class ProxyCache:
         raise _UpstreamFailed(f"HEAD of {call.remote}:{call.reference}: {answered.status}")
 
     def _serves_when_gone(self, project: Row) -> bool:
-        return (self._core.release.has("local-on-not-found")
-                and project["metadata"].get("proxy_cache_local_on_not_found") == "true")
+        return (
+            self._core.release.has("local-on-not-found")
+            and project["metadata"].get("proxy_cache_local_on_not_found") == "true"
+        )
 
     def _head(self, call: V2Call, upstream: Upstream) -> Response:
         answered = _ask(upstream, "HEAD", call)
@@ -126,14 +133,23 @@ class ProxyCache:
         if answered.status != 200:
             raise _UpstreamFailed(f"HEAD of {call.remote}: {answered.status}")
         digest = answered.headers.get("Docker-Content-Digest", "")
-        return Response(200, b"", {
-            "Content-Type": answered.headers.get("Content-Type", ""),
-            "Content-Length": answered.headers.get("Content-Length", "0"),
-            "Docker-Content-Digest": digest, "Etag": digest})
+        return Response(
+            200,
+            b"",
+            {
+                "Content-Type": answered.headers.get("Content-Type", ""),
+                "Content-Length": answered.headers.get("Content-Length", "0"),
+                "Docker-Content-Digest": digest,
+                "Etag": digest,
+            },
+        )
 
     def _fetch(self, call: V2Call, upstream: Upstream) -> Response:
-        print(f"Artifact: {call.repository}:{call.tag or ''}, digest:{call.reference} is not found "
-              "in proxy cache, fetch it from remote repo", flush=True)
+        print(
+            f"Artifact: {call.repository}:{call.tag or ''}, digest:{call.reference} is not found "
+            "in proxy cache, fetch it from remote repo",
+            flush=True,
+        )
         answered = _ask(upstream, "GET", call)
         payload = answered.read()
         if answered.status == 404:
@@ -144,8 +160,9 @@ class ProxyCache:
             raise _UpstreamFailed(f"GET of {call.remote}: {answered.status}")
         manifest = Manifest(payload, answered.headers.get("Content-Type", ""))
         store = self._store_index if manifest.is_index else self._store_manifest
-        self._background(("manifest", call.repository, manifest.digest),
-                         lambda: store(call, manifest))
+        self._background(
+            ("manifest", call.repository, manifest.digest), lambda: store(call, manifest)
+        )
         self._background_tag(call, manifest.digest)
         return _send(manifest)
 
@@ -199,8 +216,11 @@ class ProxyCache:
         core = self._core
 
         def ensure() -> None:
-            if _until(lambda: core.index.cached_as(call.repository, digest) is not None,
-                      TAG_DEADLINE, POLL):
+            if _until(
+                lambda: core.index.cached_as(call.repository, digest) is not None,
+                TAG_DEADLINE,
+                POLL,
+            ):
                 time.sleep(core.switches.windows().tag)
                 artifact = core.index.cached_as(call.repository, digest)
                 if artifact:
@@ -221,8 +241,9 @@ class ProxyCache:
     def _keep_index(self, repository: str, index: Manifest) -> None:
         value = index.media_type.encode() + b"\n" + index.payload
         try:
-            self._core.redis.keep(f"cache:manifestlist:{repository}:{index.digest}", value,
-                                  INDEX_SECONDS)
+            self._core.redis.keep(
+                f"cache:manifestlist:{repository}:{index.digest}", value, INDEX_SECONDS
+            )
         except RedisError as lost:
             print(f"the index is not kept: {lost}", flush=True)
 
@@ -232,18 +253,23 @@ class ProxyCache:
         core = self._core
         if core.registry.has_blob(call.repository, call.reference):
             return registry.local(call)
-        print(f"Blob {call.repository}@{call.reference} is not found in proxy cache, fetch it "
-              "from remote repo", flush=True)
+        print(
+            f"Blob {call.repository}@{call.reference} is not found in proxy cache, fetch it "
+            "from remote repo",
+            flush=True,
+        )
         source = Upstream(upstream, core.switches)
         path = f"/v2/{call.remote}/blobs/{call.reference}"
         answered = source.open("GET", path)
         if answered.status != 200:
             answered.close()
             raise ApiError(404, f"blob {call.reference} not found")
-        self._background(("blob", call.repository, call.reference),
-                         lambda: self._store_blob(call, source, path))
-        return Response(200, self._limited(call, answered),
-                        {"Content-Type": "application/octet-stream"})
+        self._background(
+            ("blob", call.repository, call.reference), lambda: self._store_blob(call, source, path)
+        )
+        return Response(
+            200, self._limited(call, answered), {"Content-Type": "application/octet-stream"}
+        )
 
     def _store_blob(self, call: V2Call, source: Upstream, path: str) -> None:
         """Fetch it a second time for the cache, as Harbor does."""
@@ -275,7 +301,8 @@ class ProxyCache:
         names = set(self._core.index.tags(call.repository))
         try:
             answered = Upstream(upstream, self._core.switches).open(
-                "GET", f"/v2/{call.remote}/tags/list")
+                "GET", f"/v2/{call.remote}/tags/list"
+            )
             payload = answered.read()
             if answered.status == 200:
                 names |= set(json.loads(payload).get("tags") or [])
@@ -325,15 +352,23 @@ class ProxyCache:
 
 
 def _ask(upstream: Upstream, method: str, call: V2Call) -> Answer:
-    return upstream.open(method, f"/v2/{call.remote}/manifests/{call.reference}",
-                         {"Accept": MANIFEST_TYPES})
+    return upstream.open(
+        method, f"/v2/{call.remote}/manifests/{call.reference}", {"Accept": MANIFEST_TYPES}
+    )
 
 
 def _send(manifest: Manifest) -> Response:
     digest = digest_of(manifest.payload)
-    return Response(200, manifest.payload, {
-        "Content-Type": manifest.media_type, "Content-Length": str(len(manifest.payload)),
-        "Docker-Content-Digest": digest, "Etag": digest})
+    return Response(
+        200,
+        manifest.payload,
+        {
+            "Content-Type": manifest.media_type,
+            "Content-Length": str(len(manifest.payload)),
+            "Docker-Content-Digest": digest,
+            "Etag": digest,
+        },
+    )
 
 
 def _until(condition: Callable[[], bool], seconds: float, step: float) -> bool:

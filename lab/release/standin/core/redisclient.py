@@ -34,8 +34,12 @@ class Target:
         sentinel = parts.scheme == "redis+sentinel"
         port = SENTINEL_PORT if sentinel else DEFAULT_PORT
         return cls(
-            tuple(_address(host, port) for host in hosts.split(",")), unquote(user),
-            unquote(password), int(path[-1] or 0), path[0] if sentinel else "")
+            tuple(_address(host, port) for host in hosts.split(",")),
+            unquote(user),
+            unquote(password),
+            int(path[-1] or 0),
+            path[0] if sentinel else "",
+        )
 
 
 class Redis:

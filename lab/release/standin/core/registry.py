@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ..web import Request, Response
+from lab.release.standin.web import Request, Response
+
 from .client import Answer, Unreachable
 from .database import Row
 from .errors import ApiError
@@ -17,12 +18,25 @@ if TYPE_CHECKING:
     from .app import Core
 
 PATH = re.compile(
-    r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs|tags|referrers)/(?P<reference>.+?)/?")
+    r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs|tags|referrers)/(?P<reference>.+?)/?"
+)
 ACTIONS = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
-EMPTY_INDEX = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-               "manifests": []}
-PASSED_ON = ("Content-Type", "Content-Range", "Range", "Accept", "Content-Length", "If-None-Match",
-             "X-Forwarded-Proto", "Host", "User-Agent")
+EMPTY_INDEX = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.oci.image.index.v1+json",
+    "manifests": [],
+}
+PASSED_ON = (
+    "Content-Type",
+    "Content-Range",
+    "Range",
+    "Accept",
+    "Content-Length",
+    "If-None-Match",
+    "X-Forwarded-Proto",
+    "Host",
+    "User-Agent",
+)
 NOT_PASSED_BACK = ("connection", "transfer-encoding", "date", "server")
 VERSION_HEADER = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
@@ -59,8 +73,15 @@ def answer(core: "Core", request: Request, caller: Caller) -> Response:
     match = PATH.fullmatch(path)
     if match is None:
         raise ApiError(404, f"path {path} was not found")
-    call = V2Call(core, request, caller, _authorized(core, request, caller, match["repository"]),
-                  match["repository"], match["kind"], match["reference"])
+    call = V2Call(
+        core,
+        request,
+        caller,
+        _authorized(core, request, caller, match["repository"]),
+        match["repository"],
+        match["kind"],
+        match["reference"],
+    )
     if call.project["registry_id"]:
         return core.proxycache.answer(call)
     return local(call)
@@ -73,7 +94,7 @@ def local(call: V2Call) -> Response:
     if call.kind == "tags":
         return _tags(call)
     if call.kind == "referrers":
-        return Response.json(EMPTY_INDEX, Content_Type=str(EMPTY_INDEX["mediaType"]))
+        return Response.json(EMPTY_INDEX, headers={"Content-Type": str(EMPTY_INDEX["mediaType"])})
     return _pass(call)
 
 
@@ -93,14 +114,21 @@ def challenge(core: "Core", request: Request, scope: str = "") -> str:
 
 def _base(core: "Core", request: Request, caller: Caller) -> Response:
     if not caller.authenticated:
-        raise ApiError(401, "unauthorized", WWW_Authenticate=challenge(core, request),
-                       **_underscored(VERSION_HEADER))
-    return Response.json({}, **_underscored(VERSION_HEADER))
+        raise ApiError(
+            401,
+            "unauthorized",
+            headers={"WWW-Authenticate": challenge(core, request), **VERSION_HEADER},
+        )
+    return Response.json({}, headers=VERSION_HEADER)
 
 
 def _catalog(core: "Core", request: Request, caller: Caller) -> Response:
     if not caller.sysadmin:
-        raise ApiError(401, "unauthorized to list catalog", WWW_Authenticate='Basic realm="harbor"')
+        raise ApiError(
+            401,
+            "unauthorized to list catalog",
+            headers={"WWW-Authenticate": 'Basic realm="harbor"'},
+        )
     rows = core.database.all("SELECT name FROM repository ORDER BY name")
     return Response.json({"repositories": [row["name"] for row in rows]})
 
@@ -111,18 +139,25 @@ def _authorized(core: "Core", request: Request, caller: Caller, repository: str)
     scope = f"repository:{repository}:{'pull' if action == 'pull' else 'pull,push'}"
     wanted = challenge(core, request, scope)
     if action == "pull" and not request.headers.get("Authorization"):
-        raise ApiError(401, "authorize header needed to send HEAD to repository",
-                       WWW_Authenticate=wanted)
+        raise ApiError(
+            401,
+            "authorize header needed to send HEAD to repository",
+            headers={"WWW-Authenticate": wanted},
+        )
     project = core.database.one(
-        "SELECT * FROM project WHERE name = %s", repository.partition("/")[0])
+        "SELECT * FROM project WHERE name = %s", repository.partition("/")[0]
+    )
     refused = ApiError(
-        401, f"unauthorized to access repository: {repository}, action: {action}",
-        WWW_Authenticate=wanted)
+        401,
+        f"unauthorized to access repository: {repository}, action: {action}",
+        headers={"WWW-Authenticate": wanted},
+    )
     if project is None:
         raise refused
     access = caller.access
-    allowed = core.security.actions(caller, project) if access is None else access.get(
-        repository, set())
+    allowed = (
+        core.security.actions(caller, project) if access is None else access.get(repository, set())
+    )
     if action not in allowed:
         raise refused
     return project
@@ -136,8 +171,13 @@ def _manifest(call: V2Call) -> Response:
         raise ApiError(404, f"artifact {call.repository}:{call.reference} not found")
     if call.request.method == "DELETE":
         call.core.database.run("DELETE FROM artifact WHERE id = %s", artifact["id"])
-        call.core.audit(call.caller, call.project, f"{call.repository}@{artifact['digest']}",
-                        "artifact", "delete")
+        call.core.audit(
+            call.caller,
+            call.project,
+            f"{call.repository}@{artifact['digest']}",
+            "artifact",
+            "delete",
+        )
         return Response(202)
     if call.request.method == "GET":
         pulled(call, artifact)
@@ -151,8 +191,9 @@ def pulled(call: V2Call, artifact: Row) -> None:
     if not core.setting("pull_time_update_disable"):
         core.index.pulled(artifact, call.tag)
     if not core.setting("pull_audit_log_disable"):
-        core.audit(call.caller, call.project, f"{call.repository}:{call.reference}", "artifact",
-                   "pull")
+        core.audit(
+            call.caller, call.project, f"{call.repository}:{call.reference}", "artifact", "pull"
+        )
 
 
 def _put_manifest(call: V2Call) -> Response:
@@ -160,17 +201,25 @@ def _put_manifest(call: V2Call) -> Response:
     core = call.core
     size = sum(blob["size"] for blob in manifest.blobs)
     if not core.index.has_room(call.project["project_id"], size):
-        raise ApiError(403, f"adding {size} B of storage resource, which when updated to current "
-                       "usage will exceed the configured upper limit", "DENIED")
+        raise ApiError(
+            403,
+            f"adding {size} B of storage resource, which when updated to current "
+            "usage will exceed the configured upper limit",
+            "DENIED",
+        )
     answered = core.registry.open(
-        "PUT", f"/v2/{call.repository}/manifests/{manifest.digest}",
-        {**_headers(call), "Content-Length": str(len(manifest.payload))}, manifest.payload)
+        "PUT",
+        f"/v2/{call.repository}/manifests/{manifest.digest}",
+        {**_headers(call), "Content-Length": str(len(manifest.payload))},
+        manifest.payload,
+    )
     if answered.status == 201:
         artifact = core.index.record(call.project["project_id"], call.repository, manifest)
         if call.tag:
             core.index.tag(artifact, call.tag)
-        core.audit(call.caller, call.project, f"{call.repository}:{call.reference}", "artifact",
-                   "create")
+        core.audit(
+            call.caller, call.project, f"{call.repository}:{call.reference}", "artifact", "create"
+        )
     return relay(answered)
 
 
@@ -207,10 +256,9 @@ def _headers(call: V2Call) -> dict[str, str]:
 
 def relay(answered: Answer) -> Response:
     """Pass an answer on as it comes."""
-    headers = {name: value for name, value in answered.headers.items()
-               if name.lower() not in NOT_PASSED_BACK}
+    headers = {
+        name: value
+        for name, value in answered.headers.items()
+        if name.lower() not in NOT_PASSED_BACK
+    }
     return Response(answered.status, answered, headers)
-
-
-def _underscored(headers: dict[str, str]) -> dict[str, str]:
-    return {name.replace("-", "_"): value for name, value in headers.items()}

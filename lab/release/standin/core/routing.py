@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ..web import Request, Response
+from lab.release.standin.web import Request, Response
+
 from .errors import ApiError
 from .security import Caller
 
@@ -30,7 +31,7 @@ class Call:
         try:
             value = self.request.json()
         except ValueError as broken:
-            raise ApiError(422, f"parsing body body from \"\" failed, because {broken}") from broken
+            raise ApiError(422, f'parsing body body from "" failed, because {broken}') from broken
         if not isinstance(value, dict):
             raise ApiError(422, "body in body is required")
         return value
@@ -67,8 +68,9 @@ def find(core: "Core", method: str, path: str) -> tuple[Handler, dict[str, str]]
     """The function for a path below BASE, and its segments; ApiError 404 or 405."""
     matches = list(_matching(core, path))
     for one, segments in matches:
-        if one.method == method or (one.method == "GET" and method == "HEAD"
-                                    and not _has_head(matches)):
+        if one.method == method or (
+            one.method == "GET" and method == "HEAD" and not _has_head(matches)
+        ):
             return one.handler, segments
     if matches:
         raise ApiError(405, f"method {method} is not allowed")

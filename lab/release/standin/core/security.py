@@ -16,8 +16,11 @@ from .tokens import Tokens
 # role: what it may do with repositories; 1 project admin, 2 developer, 3 guest, 4 maintainer,
 # 5 limited guest
 ROLE_ACTIONS = {
-    1: {"pull", "push", "delete"}, 2: {"pull", "push"}, 3: {"pull"},
-    4: {"pull", "push", "delete"}, 5: {"pull"},
+    1: {"pull", "push", "delete"},
+    2: {"pull", "push"},
+    3: {"pull"},
+    4: {"pull", "push", "delete"},
+    5: {"pull"},
 }
 ITERATIONS = 4096  # Harbor's own PBKDF2 count
 
@@ -89,7 +92,10 @@ class Security:
             return None
         member = self._database.one(
             "SELECT role_id FROM project_member WHERE project_id = %s AND entity_type = 'u'"
-            " AND entity_id = %s", project["project_id"], caller.user_id)
+            " AND entity_id = %s",
+            project["project_id"],
+            caller.user_id,
+        )
         return member["role_id"] if member else None
 
     def _basic(self, encoded: str, lock_seconds: float) -> Caller:
@@ -119,8 +125,11 @@ class Security:
         claims = self._tokens.verify(token)
         if claims is None:
             return ANONYMOUS
-        access = {one["name"]: set(one["actions"]) for one in claims["access"]
-                  if one["type"] == "repository"}
+        access = {
+            one["name"]: set(one["actions"])
+            for one in claims["access"]
+            if one["type"] == "repository"
+        }
         return Caller(claims["sub"], access=access)
 
     def _verify(self, stored: str, password: str) -> bool:
@@ -154,8 +163,9 @@ def _robot_actions(robot: Row, project: Row) -> set[str]:
     actions: set[str] = set()
     for permission in robot["permissions"]:
         if permission["kind"] == "project" and _names(permission, project):
-            actions |= {one["action"] for one in permission["access"]
-                        if one["resource"] == "repository"}
+            actions |= {
+                one["action"] for one in permission["access"] if one["resource"] == "repository"
+            }
     return actions & {"pull", "push", "delete"}
 
 

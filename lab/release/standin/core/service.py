@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from ..web import Request, Response
+from lab.release.standin.web import Request, Response
+
 from .errors import ApiError
 from .security import Caller
 
@@ -24,10 +25,14 @@ def token(core: "Core", request: Request, caller: Caller) -> Response:
         raise ApiError(401, "unauthorized")
     access = [one for one in (_granted(core, caller, scope) for scope in _scopes(request)) if one]
     seconds = int(core.setting("token_expiration")) * 60
-    return Response.json({
-        "token": core.tokens.issue(caller.name, access, seconds), "access_token": "",
-        "expires_in": seconds,
-        "issued_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")})
+    return Response.json(
+        {
+            "token": core.tokens.issue(caller.name, access, seconds),
+            "access_token": "",
+            "expires_in": seconds,
+            "issued_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    )
 
 
 def other(core: "Core", request: Request) -> Response:
@@ -48,7 +53,8 @@ def _granted(core: "Core", caller: Caller, scope: str) -> dict[str, Any] | None:
     if match is None or match["type"] != "repository":
         return None
     project = core.database.one(
-        "SELECT * FROM project WHERE name = %s", match["name"].partition("/")[0])
+        "SELECT * FROM project WHERE name = %s", match["name"].partition("/")[0]
+    )
     allowed = core.security.actions(caller, project) if project else set()
     wanted = set(match["actions"].split(","))
     actions = allowed if "*" in wanted else allowed & wanted

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..versions import Version
+from lab.release.standin.versions import Version
 
 
 @dataclass(frozen=True)

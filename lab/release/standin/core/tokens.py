@@ -29,8 +29,16 @@ class Tokens:
         """A token for `name`; `access` as in the registry's token specification."""
         now = int(time.time())
         head = {"alg": "RS256", "typ": "JWT"}
-        claims = {"iss": ISSUER, "sub": name, "aud": AUDIENCE, "exp": now + seconds, "nbf": now,
-                  "iat": now, "jti": secrets.token_urlsafe(12), "access": access}
+        claims = {
+            "iss": ISSUER,
+            "sub": name,
+            "aud": AUDIENCE,
+            "exp": now + seconds,
+            "nbf": now,
+            "iat": now,
+            "jti": secrets.token_urlsafe(12),
+            "access": access,
+        }
         signed = f"{_encode(head)}.{_encode(claims)}"
         signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{_text(signature)}"
@@ -40,7 +48,8 @@ class Tokens:
         try:
             signed, _, signature = token.rpartition(".")
             self._key.public_key().verify(
-                _bytes(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+                _bytes(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+            )
             claims: dict[str, Any] = json.loads(_bytes(signed.split(".")[1]))
         except (InvalidSignature, ValueError, IndexError):
             return None

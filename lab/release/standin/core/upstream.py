@@ -17,13 +17,13 @@ from .configuration import Switches
 from .database import Row
 
 HUB = "https://registry-1.docker.io"
-MANIFEST_TYPES = ", ".join((
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.v1+prettyjws",
-))
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.v1+prettyjws"
+)
 PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 REDIRECTS = 5
 
@@ -55,8 +55,11 @@ class Upstream:
         url = HUB if registry["type"] == "docker-hub" else registry["url"]
         self._registry = registry
         self._client = Client(
-            switches.upstream(url), switches.windows().upstream_timeout,
-            not registry["insecure"], registry.get("ca_certificate") or "")
+            switches.upstream(url),
+            switches.windows().upstream_timeout,
+            not registry["insecure"],
+            registry.get("ca_certificate") or "",
+        )
 
     def healthy(self) -> bool:
         """Whether it answers as a registry, with the credentials if there are any."""
@@ -78,7 +81,8 @@ class Upstream:
         if answer.status == 401 and challenge:
             answer.close()
             answer = self._client.open(
-                method, path, {**sent, "Authorization": self._authorize(challenge)})
+                method, path, {**sent, "Authorization": self._authorize(challenge)}
+            )
         return self._follow(method, self._client.base + path, answer, sent)
 
     def _follow(self, method: str, url: str, answer: Answer, headers: Headers) -> Answer:

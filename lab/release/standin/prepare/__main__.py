@@ -1,4 +1,4 @@
-"""`python3 -m standin.prepare COMMAND`: what `docker run goharbor/prepare:vX.Y.Z` runs."""
+"""`python3 -m lab.release.standin.prepare COMMAND`: what `docker run goharbor/prepare:vX.Y.Z` runs."""
 
 import argparse
 import os
@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..versions import Release
+from lab.release.standin.versions import Release
+
 from . import compose, folders, gencert, migrate, render, secret
 from .settings import Flags, Rejected, Settings, load, parse, validate
 
@@ -71,8 +72,10 @@ def prepare(conf: Path, flags: Flags, release: Release, places: Places) -> None:
     folders.write(places.bundle / "docker-compose.yml", compose.render(settings), 0, 0o644)
     print("Generated configuration file: /compose_location/docker-compose.yml")
     if not settings.https:
-        print("WARNING:root:WARNING: HTTP protocol is insecure. Harbor will deprecate http "
-              "protocol in the future. Please make sure to upgrade to https")
+        print(
+            "WARNING:root:WARNING: HTTP protocol is insecure. Harbor will deprecate http "
+            "protocol in the future. Please make sure to upgrade to https"
+        )
 
 
 def _parser(release: Release) -> argparse.ArgumentParser:
@@ -99,8 +102,9 @@ def _prepare_options(command: argparse.ArgumentParser, release: Release) -> None
 
 def _flags(chosen: argparse.Namespace) -> Flags:
     given = vars(chosen)
-    return Flags(given["with_trivy"], given.get("with_notary", False),
-                 given.get("with_chartmuseum", False))
+    return Flags(
+        given["with_trivy"], given.get("with_notary", False), given.get("with_chartmuseum", False)
+    )
 
 
 def _clear(config: Path) -> None:

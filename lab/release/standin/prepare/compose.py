@@ -9,7 +9,8 @@ from .settings import Settings
 
 Service = dict[str, Any]
 TRUST = {
-    "type": "bind", "source": "./common/config/shared/trust-certificates",
+    "type": "bind",
+    "source": "./common/config/shared/trust-certificates",
     "target": "/harbor_cust_cert",
 }
 
@@ -43,11 +44,18 @@ def document(settings: Settings) -> dict[str, Any]:
 
 
 IMAGES = {
-    "log": "harbor-log", "registry": "registry-photon", "registryctl": "harbor-registryctl",
-    "postgresql": "harbor-db", "core": "harbor-core", "portal": "harbor-portal",
-    "jobservice": "harbor-jobservice", "proxy": "nginx-photon",
-    "trivy-adapter": "trivy-adapter-photon", "exporter": "harbor-exporter",
-    "chartmuseum": "chartmuseum-photon", "notary-server": "notary-server-photon",
+    "log": "harbor-log",
+    "registry": "registry-photon",
+    "registryctl": "harbor-registryctl",
+    "postgresql": "harbor-db",
+    "core": "harbor-core",
+    "portal": "harbor-portal",
+    "jobservice": "harbor-jobservice",
+    "proxy": "nginx-photon",
+    "trivy-adapter": "trivy-adapter-photon",
+    "exporter": "harbor-exporter",
+    "chartmuseum": "chartmuseum-photon",
+    "notary-server": "notary-server-photon",
     "notary-signer": "notary-signer-photon",
 }
 
@@ -90,19 +98,33 @@ def _optional(settings: Settings) -> dict[str, Service]:
     if settings.flags.trivy:
         services["trivy-adapter"] = _trivy(settings)
     if settings.flags.chartmuseum:
-        services["chartmuseum"] = _service("chartmuseum", "chartmuseum", depends=["log"], volumes=[
-            f"{settings.data_volume}/chart_storage:/chart_storage:z"])
+        services["chartmuseum"] = _service(
+            "chartmuseum",
+            "chartmuseum",
+            depends=["log"],
+            volumes=[f"{settings.data_volume}/chart_storage:/chart_storage:z"],
+        )
     if settings.metric:
         services["exporter"] = _service(
-            "harbor-exporter", "exporter", env_file="exporter", volumes=[TRUST],
-            depends=_present(settings, "core", "postgresql"))
+            "harbor-exporter",
+            "exporter",
+            env_file="exporter",
+            volumes=[TRUST],
+            depends=_present(settings, "core", "postgresql"),
+        )
     return services
 
 
 def _service(
-    container: str, tag: str, *, volumes: list[Any] | None = None, env_file: str | None = None,
-    depends: list[str] | None = None, capabilities: tuple[str, ...] = (),
-    ports: list[str] | None = None, more: Service | None = None,
+    container: str,
+    tag: str,
+    *,
+    volumes: list[Any] | None = None,
+    env_file: str | None = None,
+    depends: list[str] | None = None,
+    capabilities: tuple[str, ...] = (),
+    ports: list[str] | None = None,
+    more: Service | None = None,
 ) -> Service:
     """What all services but `log` have in common, with the empty parts left out."""
     service: Service = {
@@ -140,21 +162,28 @@ def _present(settings: Settings, *names: str) -> list[str]:
 
 def _log(settings: Settings) -> Service:
     service = _service(
-        "harbor-log", "", capabilities=("CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"),
+        "harbor-log",
+        "",
+        capabilities=("CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"),
         volumes=[
             f"{settings.log.location}/:/var/log/docker/:z",
             _bind("./common/config/log/logrotate.conf", "/etc/logrotate.d/logrotate.conf"),
             _bind("./common/config/log/rsyslog_docker.conf", "/etc/rsyslog.d/rsyslog_docker.conf"),
         ],
-        ports=["127.0.0.1:1514:10514"])
+        ports=["127.0.0.1:1514:10514"],
+    )
     del service["logging"]
     return service
 
 
 def _registry(settings: Settings) -> Service:
     return _service(
-        "registry", "registry", depends=["log"], capabilities=("CHOWN", "SETGID", "SETUID"),
-        volumes=_registry_mounts(settings))
+        "registry",
+        "registry",
+        depends=["log"],
+        capabilities=("CHOWN", "SETGID", "SETUID"),
+        volumes=_registry_mounts(settings),
+    )
 
 
 def _registry_mounts(settings: Settings) -> list[Any]:
@@ -172,23 +201,34 @@ def _registry_mounts(settings: Settings) -> list[Any]:
 def _registryctl(settings: Settings) -> Service:
     config = _bind("./common/config/registryctl/config.yml", "/etc/registryctl/config.yml")
     return _service(
-        "registryctl", "registryctl", env_file="registryctl", depends=["log"],
+        "registryctl",
+        "registryctl",
+        env_file="registryctl",
+        depends=["log"],
         capabilities=("CHOWN", "SETGID", "SETUID"),
-        volumes=[*_registry_mounts(settings), config])
+        volumes=[*_registry_mounts(settings), config],
+    )
 
 
 def _postgresql(settings: Settings) -> Service:
     return _service(
-        "harbor-db", "postgresql", env_file="db", depends=["log"],
+        "harbor-db",
+        "postgresql",
+        env_file="db",
+        depends=["log"],
         capabilities=("CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"),
         volumes=[f"{settings.data_volume}/database:/var/lib/postgresql/data:z"],
-        more={"shm_size": "1gb"})
+        more={"shm_size": "1gb"},
+    )
 
 
 def _core(settings: Settings) -> Service:
     data = settings.data_volume
     return _service(
-        "harbor-core", "core", env_file="core", capabilities=("SETGID", "SETUID"),
+        "harbor-core",
+        "core",
+        env_file="core",
+        capabilities=("SETGID", "SETUID"),
         depends=_present(settings, "log", "registry", "redis", "postgresql"),
         volumes=[
             f"{data}/ca_download/:/etc/core/ca/:z",
@@ -198,14 +238,18 @@ def _core(settings: Settings) -> Service:
             _bind(f"{data}/secret/core/private_key.pem", "/etc/core/private_key.pem"),
             _bind(f"{data}/secret/keys/secretkey", "/etc/core/key"),
             TRUST,
-        ])
+        ],
+    )
 
 
 def _portal() -> Service:
     return _service(
-        "harbor-portal", "portal", depends=["log"],
+        "harbor-portal",
+        "portal",
+        depends=["log"],
         capabilities=("CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"),
-        volumes=[_bind("./common/config/portal/nginx.conf", "/etc/nginx/nginx.conf")])
+        volumes=[_bind("./common/config/portal/nginx.conf", "/etc/nginx/nginx.conf")],
+    )
 
 
 def _jobservice(settings: Settings) -> Service:
@@ -217,14 +261,23 @@ def _jobservice(settings: Settings) -> Service:
     if settings.release.has("scandata-exports"):
         volumes.insert(0, f"{settings.data_volume}/scandata_exports:/var/scandata_exports:z")
     return _service(
-        "harbor-jobservice", "jobservice", env_file="jobservice", depends=["core"],
-        capabilities=("CHOWN", "SETGID", "SETUID"), volumes=volumes)
+        "harbor-jobservice",
+        "jobservice",
+        env_file="jobservice",
+        depends=["core"],
+        capabilities=("CHOWN", "SETGID", "SETUID"),
+        volumes=volumes,
+    )
 
 
 def _redis(settings: Settings) -> Service:
     return _service(
-        "redis", "redis", depends=["log"], capabilities=("CHOWN", "SETGID", "SETUID"),
-        volumes=[f"{settings.data_volume}/redis:/var/lib/redis"])
+        "redis",
+        "redis",
+        depends=["log"],
+        capabilities=("CHOWN", "SETGID", "SETUID"),
+        volumes=[f"{settings.data_volume}/redis:/var/lib/redis"],
+    )
 
 
 def _proxy(settings: Settings) -> Service:
@@ -238,18 +291,25 @@ def _proxy(settings: Settings) -> Service:
     if settings.metric:
         ports.append(f"{settings.metric['port']}:9090")
     return _service(
-        "nginx", "proxy", volumes=[*volumes, TRUST], ports=ports,
+        "nginx",
+        "proxy",
+        volumes=[*volumes, TRUST],
+        ports=ports,
         capabilities=("CHOWN", "SETGID", "SETUID", "NET_BIND_SERVICE"),
-        depends=_present(settings, "registry", "core", "portal", "log"))
+        depends=_present(settings, "registry", "core", "portal", "log"),
+    )
 
 
 def _trivy(settings: Settings) -> Service:
     data = settings.data_volume
     return _service(
-        "trivy-adapter", "trivy-adapter", env_file="trivy-adapter",
+        "trivy-adapter",
+        "trivy-adapter",
+        env_file="trivy-adapter",
         depends=_present(settings, "log", "redis"),
         volumes=[
             f"{data}/trivy-adapter/trivy:/home/scanner/.cache/trivy",
             f"{data}/trivy-adapter/reports:/home/scanner/.cache/reports",
             TRUST,
-        ])
+        ],
+    )

@@ -9,7 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 COMPONENTS = (
-    "core", "job_service", "proxy", "portal", "registry", "registryctl", "trivy_adapter",
+    "core",
+    "job_service",
+    "proxy",
+    "portal",
+    "registry",
+    "registryctl",
+    "trivy_adapter",
 )
 KEY_BITS = 2048
 
@@ -37,15 +43,22 @@ def _name(common: str) -> x509.Name:
 
 
 def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey, signer: rsa.RSAPrivateKey,
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: rsa.RSAPrivateKey,
+    signer: rsa.RSAPrivateKey,
     days: int,
 ) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     common = str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
     return (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
-        .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=days))
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(subject == issuer, None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(common)]), critical=False)
         .sign(signer, hashes.SHA256())
@@ -56,6 +69,9 @@ def _save(folder: Path, name: str, key: rsa.RSAPrivateKey, certificate: x509.Cer
     pem = serialization.Encoding.PEM
     (folder / f"{name}.crt").write_bytes(certificate.public_bytes(pem))
     private = folder / f"{name}.key"
-    private.write_bytes(key.private_bytes(
-        pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()))
+    private.write_bytes(
+        key.private_bytes(
+            pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+    )
     private.chmod(0o600)

@@ -11,18 +11,43 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ..versions import Release
+from lab.release.standin.versions import Release
+
 from .settings import load
 
 KNOWN = (
-    "hostname", "http", "https", "ip_family", "internal_tls", "external_url",
-    "harbor_admin_password", "database", "data_volume", "storage_service", "trivy", "jobservice",
-    "notification", "log", "_version", "external_database", "redis", "external_redis", "uaa",
-    "proxy", "metric", "trace", "upload_purging", "cache", "core",
+    "hostname",
+    "http",
+    "https",
+    "ip_family",
+    "internal_tls",
+    "external_url",
+    "harbor_admin_password",
+    "database",
+    "data_volume",
+    "storage_service",
+    "trivy",
+    "jobservice",
+    "notification",
+    "log",
+    "_version",
+    "external_database",
+    "redis",
+    "external_redis",
+    "uaa",
+    "proxy",
+    "metric",
+    "trace",
+    "upload_purging",
+    "cache",
+    "core",
 )
 FEATURE_OF = {
-    "ip_family": "ip-family", "redis": "redis-section", "upload_purging": "upload-purging",
-    "cache": "cache-section", "core": "quota-provider",
+    "ip_family": "ip-family",
+    "redis": "redis-section",
+    "upload_purging": "upload-purging",
+    "cache": "cache-section",
+    "core": "quota-provider",
 }
 
 
@@ -42,12 +67,12 @@ def run(host: Path, chosen: argparse.Namespace, release: Release) -> int:
 
 def upgrade(document: dict[str, Any], release: Release) -> dict[str, Any]:
     """The document with the keys that `release` wants, in its template's order."""
-    known = [key for key in KNOWN
-             if key not in FEATURE_OF or release.has(FEATURE_OF[key])]
+    known = [key for key in KNOWN if key not in FEATURE_OF or release.has(FEATURE_OF[key])]
     result = {key: document[key] for key in known if key in document}
     jobservice = result["jobservice"] = dict(result.get("jobservice") or {"max_job_workers": 10})
     notification = result["notification"] = dict(
-        result.get("notification") or {"webhook_job_max_retry": 3})
+        result.get("notification") or {"webhook_job_max_retry": 3}
+    )
     if release.has("job-loggers"):
         jobservice.setdefault("job_loggers", ["STD_OUTPUT", "FILE"])
     if release.has("logger-sweeper"):

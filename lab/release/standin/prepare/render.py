@@ -29,11 +29,17 @@ def files(settings: Settings, rotating: Rotating) -> list[File]:
     """All files of this configuration."""
     nginx = "nginx-https.conf" if settings.https else "nginx-http.conf"
     found = [
-        _env("core"), _env("jobservice"), _env("registryctl"),
-        _config("core/app.conf"), _config("jobservice/config.yml"),
-        _config("log/logrotate.conf"), _config("log/rsyslog_docker.conf"),
-        _config("nginx/nginx.conf", nginx), _config("portal/nginx.conf", "portal.conf"),
-        _config("registry/config.yml"), _config("registryctl/config.yml"),
+        _env("core"),
+        _env("jobservice"),
+        _env("registryctl"),
+        _config("core/app.conf"),
+        _config("jobservice/config.yml"),
+        _config("log/logrotate.conf"),
+        _config("log/rsyslog_docker.conf"),
+        _config("nginx/nginx.conf", nginx),
+        _config("portal/nginx.conf", "portal.conf"),
+        _config("registry/config.yml"),
+        _config("registryctl/config.yml"),
         File("registry/passwd", ROOT, 0o644, text=rotating.registry_passwd),
     ]
     if not settings.database.external:
@@ -59,8 +65,12 @@ def write_all(config: Path, settings: Settings, rotating: Rotating) -> None:
 def render(template: str, values: dict[str, Any]) -> str:
     """One template with its values; an unknown name in it is an error."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,  # noqa: S701 - no HTML
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
     )
     return environment.get_template(f"{template}.jinja").render(values)
 

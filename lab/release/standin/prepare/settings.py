@@ -15,15 +15,30 @@ from urllib.parse import quote
 
 from ruamel.yaml import YAML
 
-from ..versions import Release
+from lab.release.standin.versions import Release
 
 FORBIDDEN_HOSTNAMES = ("127.0.0.1", "reg.mydomain.com")
 TEMPLATE_CERTIFICATE = "/your/certificate/path"
 LOG_LEVELS = ("debug", "info", "warning", "error", "fatal")
 INTERNAL = (
-    "127.0.0.1", "localhost", ".local", ".internal", "log", "db", "redis", "nginx", "core",
-    "portal", "postgresql", "jobservice", "registry", "registryctl", "trivy-adapter",
-    "harbor-jobservice", "exporter", "harbor-core",
+    "127.0.0.1",
+    "localhost",
+    ".local",
+    ".internal",
+    "log",
+    "db",
+    "redis",
+    "nginx",
+    "core",
+    "portal",
+    "postgresql",
+    "jobservice",
+    "registry",
+    "registryctl",
+    "trivy-adapter",
+    "harbor-jobservice",
+    "exporter",
+    "harbor-core",
 )
 STORAGE_KINDS = ("filesystem", "azure", "gcs", "s3", "swift", "oss")
 
@@ -217,14 +232,27 @@ def _database(document: Document, release: Release) -> Database:
     external = (document.get("external_database") or {}).get("harbor")
     if external:
         return Database(
-            external["host"], external["port"], external["db_name"], external["username"],
-            external["password"], external["ssl_mode"], external.get("max_idle_conns", 2),
-            external.get("max_open_conns", 0), external=True,
+            external["host"],
+            external["port"],
+            external["db_name"],
+            external["username"],
+            external["password"],
+            external["ssl_mode"],
+            external.get("max_idle_conns", 2),
+            external.get("max_open_conns", 0),
+            external=True,
         )
     block = document["database"] or {}
     return Database(
-        "postgresql", 5432, "registry", "postgres", block["password"], "disable",
-        block.get("max_idle_conns", 2), block.get("max_open_conns", 0), external=False,
+        "postgresql",
+        5432,
+        "registry",
+        "postgres",
+        block["password"],
+        "disable",
+        block.get("max_idle_conns", 2),
+        block.get("max_open_conns", 0),
+        external=False,
     )
 
 
@@ -258,8 +286,13 @@ def _log(document: Document) -> Log:
     block = document["log"]
     local = block["local"]
     endpoint = block.get("external_endpoint")
-    return Log(block["level"], local["rotate_count"], local["rotate_size"], local["location"],
-               endpoint or None)
+    return Log(
+        block["level"],
+        local["rotate_count"],
+        local["rotate_size"],
+        local["location"],
+        endpoint or None,
+    )
 
 
 def _metric(document: Document) -> Document | None:
@@ -301,9 +334,9 @@ def _check_sections(settings: Settings, document: Document) -> None:
     if release.has("upload-purging") and settings.purging.get("enabled"):
         _check_hours(settings.purging, "age")
         _check_hours(settings.purging, "interval")
-    if release.has("cache-section") and settings.cache.get("enabled"):
-        if settings.cache.get("expire_hours", 24) <= 0:
-            raise Rejected("cache expire hours should be positive number")
+    cached = release.has("cache-section") and settings.cache.get("enabled")
+    if cached and settings.cache.get("expire_hours", 24) <= 0:
+        raise Rejected("cache expire hours should be positive number")
     if release.has("quota-provider") and settings.quota_provider not in ("db", "redis"):
         raise Rejected("quota update provider must be db or redis")
     _check_endpoint(settings.log.endpoint)

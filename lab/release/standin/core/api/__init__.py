@@ -3,8 +3,17 @@
 import importlib
 
 MODULES = (
-    "audits", "configurations", "projects", "quotas", "registries", "repositories", "retentions",
-    "robots", "schedules", "system", "users",
+    "audits",
+    "configurations",
+    "projects",
+    "quotas",
+    "registries",
+    "repositories",
+    "retentions",
+    "robots",
+    "schedules",
+    "system",
+    "users",
 )
 
 

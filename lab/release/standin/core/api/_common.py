@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from ..database import Row
-from ..errors import ApiError
-from ..routing import Call
+from lab.release.standin.core.database import Row
+from lab.release.standin.core.errors import ApiError
+from lab.release.standin.core.routing import Call
 
 
 def need_login(call: Call) -> None:
@@ -32,19 +32,22 @@ def time_text(value: datetime | None) -> str:
     if value is None:
         return "0001-01-01T00:00:00.000Z"
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
-        f"{value.microsecond // 1000:03d}Z")
+        f"{value.microsecond // 1000:03d}Z"
+    )
 
 
 def times(row: Row) -> dict[str, str]:
     """The two times that most objects have."""
-    return {"creation_time": time_text(row["creation_time"]),
-            "update_time": time_text(row["update_time"])}
+    return {
+        "creation_time": time_text(row["creation_time"]),
+        "update_time": time_text(row["update_time"]),
+    }
 
 
 def number(text: str, what: str) -> int:
     """A numeric segment of the path, else ApiError 422."""
     if not text.isdigit():
-        raise ApiError(422, f"{what} in path must be of type int64: \"{text}\"")
+        raise ApiError(422, f'{what} in path must be of type int64: "{text}"')
     return int(text)
 
 
@@ -56,8 +59,7 @@ def project_row(call: Call, name_or_id: str) -> Row:
     """
     by_name = call.request.headers.get("X-Is-Resource-Name", "").lower() == "true"
     if name_or_id.isdigit() and not by_name:
-        row = call.core.database.one(
-            "SELECT * FROM project WHERE project_id = %s", int(name_or_id))
+        row = call.core.database.one("SELECT * FROM project WHERE project_id = %s", int(name_or_id))
     else:
         row = call.core.database.one("SELECT * FROM project WHERE name = %s", name_or_id)
     if row is None:

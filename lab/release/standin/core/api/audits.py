@@ -2,19 +2,43 @@
 
 from typing import Any
 
-from ...web import Response
-from .. import listing
-from ..database import Row, document
-from ..routing import Call, route
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Row, document
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.web import Response
+
 from ._common import need_admin, need_login, project_row, time_text
 
 CVE_KEY = "stand_in_cve_allowlist"
-EVENTS = ("create_artifact", "delete_artifact", "pull_artifact", "create_project",
-          "delete_project", "delete_repository", "update_project")
-PROJECT_ACTIONS = ("repository:pull", "repository:push", "repository:delete", "repository:list",
-                   "repository:read", "artifact:read", "artifact:list", "tag:list", "tag:create")
-SYSTEM_ACTIONS = ("registry:list", "registry:read", "project:list", "project:create",
-                  "audit-log:list", "quota:read", "system-volumes:read")
+EVENTS = (
+    "create_artifact",
+    "delete_artifact",
+    "pull_artifact",
+    "create_project",
+    "delete_project",
+    "delete_repository",
+    "update_project",
+)
+PROJECT_ACTIONS = (
+    "repository:pull",
+    "repository:push",
+    "repository:delete",
+    "repository:list",
+    "repository:read",
+    "artifact:read",
+    "artifact:list",
+    "tag:list",
+    "tag:create",
+)
+SYSTEM_ACTIONS = (
+    "registry:list",
+    "registry:read",
+    "project:list",
+    "project:create",
+    "audit-log:list",
+    "quota:read",
+    "system-volumes:read",
+)
 
 
 @route("GET", "/audit-logs")
@@ -51,8 +75,12 @@ def project_logs(call: Call) -> Response:
 def permissions(call: Call) -> Response:
     """What robots may be given; a part of Harbor's list."""
     need_admin(call)
-    return Response.json({"system": [_split(one) for one in SYSTEM_ACTIONS],
-                          "project": [_split(one) for one in PROJECT_ACTIONS]})
+    return Response.json(
+        {
+            "system": [_split(one) for one in SYSTEM_ACTIONS],
+            "project": [_split(one) for one in PROJECT_ACTIONS],
+        }
+    )
 
 
 @route("GET", "/system/CVEAllowlist")
@@ -69,7 +97,9 @@ def set_cve_allowlist(call: Call) -> Response:
     need_admin(call)
     call.core.database.run(
         "INSERT INTO properties VALUES (%s, %s) ON CONFLICT (k) DO UPDATE SET v = excluded.v",
-        CVE_KEY, document({"id": 1, "project_id": 0, "items": [], **call.body()}))
+        CVE_KEY,
+        document({"id": 1, "project_id": 0, "items": [], **call.body()}),
+    )
     return Response()
 
 
@@ -78,9 +108,14 @@ def _rows(call: Call, where: str, *values: Any) -> list[Row]:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    return {"id": row["id"], "username": row["username"], "resource": row["resource"],
-            "resource_type": row["resource_type"], "operation": row["operation"],
-            "op_time": time_text(row["op_time"])}
+    return {
+        "id": row["id"],
+        "username": row["username"],
+        "resource": row["resource"],
+        "resource_type": row["resource_type"],
+        "operation": row["operation"],
+        "op_time": time_text(row["op_time"]),
+    }
 
 
 def _extended(row: Row) -> dict[str, Any]:

@@ -5,12 +5,13 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...web import Response
-from ..client import Client, Unreachable
-from ..database import document
-from ..errors import ApiError
-from ..routing import Call, route
-from ..system_settings import SETTINGS, Setting
+from lab.release.standin.core.client import Client, Unreachable
+from lab.release.standin.core.database import document
+from lab.release.standin.core.errors import ApiError
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.core.system_settings import SETTINGS, Setting
+from lab.release.standin.web import Response
+
 from ._common import need_admin, text_field
 from .users import ANONYMOUS_ID
 
@@ -24,7 +25,8 @@ def get(call: Call) -> Response:
     need_admin(call)
     body: dict[str, Any] = {
         name: {"value": call.core.setting(name), "editable": True}
-        for name, setting in _known(call).items() if not setting.secret
+        for name, setting in _known(call).items()
+        if not setting.secret
     }
     body["auth_mode"]["editable"] = not _has_users(call)
     body["scan_all_policy"] = {"type": "none", "parameter": {"daily_time": 0}}
@@ -36,13 +38,18 @@ def put(call: Call) -> Response:
     """Some of them; keys that are not known are ignored, as Harbor's schema drops them."""
     need_admin(call)
     known = _known(call)
-    changes = {name: _convert(name, known[name], value)
-               for name, value in call.body().items() if name in known and value is not None}
+    changes = {
+        name: _convert(name, known[name], value)
+        for name, value in call.body().items()
+        if name in known and value is not None
+    }
     _check(call, changes)
     for name, value in changes.items():
         call.core.database.run(
             "INSERT INTO properties VALUES (%s, %s) ON CONFLICT (k) DO UPDATE SET v = excluded.v",
-            name, document(value))
+            name,
+            document(value),
+        )
     return Response()
 
 
@@ -82,14 +89,19 @@ def ldap_ping(call: Call) -> Response:
 
 def _known(call: Call) -> dict[str, Setting]:
     version = call.core.release.version
-    return {name: setting for name, setting in SETTINGS.items()
-            if setting.since is None or version >= setting.since}
+    return {
+        name: setting
+        for name, setting in SETTINGS.items()
+        if setting.since is None or version >= setting.since
+    }
 
 
 def _has_users(call: Call) -> bool:
     """Any user but the administrator and the anonymous one."""
-    return call.core.database.one(
-        "SELECT 1 FROM harbor_user WHERE user_id > %s", ANONYMOUS_ID) is not None
+    return (
+        call.core.database.one("SELECT 1 FROM harbor_user WHERE user_id > %s", ANONYMOUS_ID)
+        is not None
+    )
 
 
 def _convert(name: str, setting: Setting, value: Any) -> Any:
@@ -117,9 +129,11 @@ def _convert(name: str, setting: Setting, value: Any) -> Any:
 
 def _check(call: Call, changes: dict[str, Any]) -> None:
     if changes.get("auth_mode", call.core.setting("auth_mode")) != call.core.setting(
-            "auth_mode") and _has_users(call):
-        raise ApiError(400, "the auth mode cannot be modified as new users have been inserted into "
-                       "database")
+        "auth_mode"
+    ) and _has_users(call):
+        raise ApiError(
+            400, "the auth mode cannot be modified as new users have been inserted into database"
+        )
     for name in POSITIVE:
         if not 0 < changes.get(name, 1) <= LARGEST:
             raise ApiError(400, f"the {name} value must be positive")
@@ -142,11 +156,15 @@ def _check_audit(call: Call, changes: dict[str, Any]) -> None:
     if "audit_log_forward_endpoint" not in changes and "skip_audit_log_database" not in changes:
         return
     endpoint = changes.get(
-        "audit_log_forward_endpoint", call.core.setting("audit_log_forward_endpoint"))
+        "audit_log_forward_endpoint", call.core.setting("audit_log_forward_endpoint")
+    )
     skip = changes.get("skip_audit_log_database", call.core.setting("skip_audit_log_database"))
     if skip and not endpoint:
-        raise ApiError(400, "audit log forward endpoint should be configured before enable skip "
-                       "audit log in database")
+        raise ApiError(
+            400,
+            "audit log forward endpoint should be configured before enable skip "
+            "audit log in database",
+        )
     if endpoint and "audit_log_forward_endpoint" in changes:
         host, _, port = endpoint.partition(":")
         try:

@@ -3,11 +3,12 @@
 import re
 from typing import Any
 
-from ...web import Response
-from .. import listing
-from ..database import Duplicate, Row, document
-from ..errors import ApiError, not_found
-from ..routing import Call, route
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Duplicate, Row, document
+from lab.release.standin.core.errors import ApiError, not_found
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.web import Response
+
 from . import registries
 from ._common import (
     administered_project,
@@ -55,9 +56,12 @@ def exists(call: Call) -> Response:
 def projects(call: Call) -> Response:
     """What the caller may see: for anonymous ones the public projects, with status 200."""
     query = call.request.query
-    rows = [row for row in call.core.database.all("SELECT * FROM project ORDER BY project_id")
-            if "pull" in call.core.security.actions(call.caller, row)
-            and query.get("name", "") in row["name"]]
+    rows = [
+        row
+        for row in call.core.database.all("SELECT * FROM project ORDER BY project_id")
+        if "pull" in call.core.security.actions(call.caller, row)
+        and query.get("name", "") in row["name"]
+    ]
     if query.get("public") in ("true", "false"):
         rows = [row for row in rows if row["metadata"].get("public", "false") == query["public"]]
     for row in rows:
@@ -89,8 +93,9 @@ def create(call: Call) -> Response:
         create_default(call.core, row)
     call.core.audit(call.caller, row, name, "project", "create")
     named = call.request.headers.get("X-Resource-Name-In-Location", "").lower() == "true"
-    return Response(201, b"", {
-        "Location": f"/api/v2.0/projects/{name if named else row['project_id']}"})
+    return Response(
+        201, b"", {"Location": f"/api/v2.0/projects/{name if named else row['project_id']}"}
+    )
 
 
 @route("GET", "/projects/{project}")
@@ -106,14 +111,21 @@ def update(call: Call) -> Response:
     body = call.body()
     given = body.get("metadata") or {}
     if given.get("retention_id") not in (None, row["metadata"].get("retention_id")):
-        raise ApiError(400, "the retention_id in the request's payload when updating a project "
-                       "should be omitted, alternatively passing the one that has already been "
-                       "associated to this project")
+        raise ApiError(
+            400,
+            "the retention_id in the request's payload when updating a project "
+            "should be omitted, alternatively passing the one that has already been "
+            "associated to this project",
+        )
     metadata = row["metadata"] | _metadata(call, given, strict=False)
     allowlist = body.get("cve_allowlist") or row["cve_allowlist"]
     call.core.database.run(
         "UPDATE project SET metadata = %s, cve_allowlist = %s, update_time = now()"
-        " WHERE project_id = %s", document(metadata), document(allowlist), row["project_id"])
+        " WHERE project_id = %s",
+        document(metadata),
+        document(allowlist),
+        row["project_id"],
+    )
     call.core.audit(call.caller, row, row["name"], "project", "update")
     return Response()
 
@@ -148,13 +160,17 @@ def summary(call: Call) -> Response:
     body: dict[str, Any] = {"repo_count": _repositories(call, row)}
     members = core.database.all(
         "SELECT role_id, count(*) AS count FROM project_member WHERE project_id = %s"
-        " GROUP BY role_id", row["project_id"])
+        " GROUP BY role_id",
+        row["project_id"],
+    )
     names = {1: "project_admin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limited_guest"}
     counted = {one["role_id"]: one["count"] for one in members}
     body |= {f"{name}_count": counted.get(role, 0) for role, name in names.items()}
     quota = core.database.one("SELECT hard FROM quota WHERE project_id = %s", row["project_id"])
-    body["quota"] = {"hard": {"storage": quota["hard"] if quota else -1},
-                     "used": {"storage": core.index.used(row["project_id"])}}
+    body["quota"] = {
+        "hard": {"storage": quota["hard"] if quota else -1},
+        "used": {"storage": core.index.used(row["project_id"])},
+    }
     if row["registry_id"]:
         body["registry"] = registries.render(call, core.registry_row(row["registry_id"]))
     return Response.json(body)
@@ -202,8 +218,9 @@ def delete_metadata(call: Call) -> Response:
     """Remove one key."""
     row = administered_project(call, call.path["project"])
     _metadata_value(row, call.path["key"])
-    _save_metadata(call, row, {key: value for key, value in row["metadata"].items()
-                               if key != call.path["key"]})
+    _save_metadata(
+        call, row, {key: value for key, value in row["metadata"].items() if key != call.path["key"]}
+    )
     return Response()
 
 
@@ -212,9 +229,13 @@ def members(call: Call) -> Response:
     """All members; `entityname` is fuzzy."""
     row = administered_project(call, call.path["project"])
     part = call.request.query.get("entityname", "")
-    rows = [one for one in call.core.database.all(
-        "SELECT * FROM project_member WHERE project_id = %s ORDER BY id", row["project_id"])
-        if part in one["entity_name"]]
+    rows = [
+        one
+        for one in call.core.database.all(
+            "SELECT * FROM project_member WHERE project_id = %s ORDER BY id", row["project_id"]
+        )
+        if part in one["entity_name"]
+    ]
     return listing.respond(call.request, rows, _render_member)
 
 
@@ -233,8 +254,13 @@ def add_member(call: Call) -> Response:
     try:
         made = call.core.database.insert(
             "INSERT INTO project_member (project_id, entity_name, entity_type, entity_id, role_id)"
-            " VALUES (%s, %s, %s, %s, %s) RETURNING id", row["project_id"], name, kind, entity,
-            role)
+            " VALUES (%s, %s, %s, %s, %s) RETURNING id",
+            row["project_id"],
+            name,
+            kind,
+            entity,
+            role,
+        )
     except Duplicate as there:
         raise ApiError(409, "project member already exist") from there
     location = f"/api/v2.0/projects/{row['project_id']}/members/{made['id']}"
@@ -253,8 +279,9 @@ def put_member(call: Call) -> Response:
     """Another role."""
     row = administered_project(call, call.path["project"])
     member = _member(call, row)
-    call.core.database.run("UPDATE project_member SET role_id = %s WHERE id = %s",
-                           _role(call.body()), member["id"])
+    call.core.database.run(
+        "UPDATE project_member SET role_id = %s WHERE id = %s", _role(call.body()), member["id"]
+    )
     return Response()
 
 
@@ -271,12 +298,21 @@ def _insert(call: Call, name: str, registry_id: int | None, metadata: dict[str, 
     try:
         row = call.core.database.insert(
             "INSERT INTO project (name, owner_id, registry_id, metadata) VALUES (%s, %s, %s, %s)"
-            " RETURNING *", name, owner, registry_id, document(metadata))
+            " RETURNING *",
+            name,
+            owner,
+            registry_id,
+            document(metadata),
+        )
     except Duplicate as there:
         raise ApiError(409, f"The project named {name} already exists") from there
     call.core.database.run(
         "INSERT INTO project_member (project_id, entity_name, entity_type, entity_id, role_id)"
-        " VALUES (%s, %s, 'u', %s, 1)", row["project_id"], call.caller.name, owner)
+        " VALUES (%s, %s, 'u', %s, 1)",
+        row["project_id"],
+        call.caller.name,
+        owner,
+    )
     return row
 
 
@@ -294,8 +330,9 @@ def _give_quota(call: Call, row: Row, limit: int | None) -> None:
     if not call.core.setting("quota_per_project_enable"):
         return
     hard = limit or int(call.core.setting("storage_per_project"))
-    call.core.database.run("INSERT INTO quota (project_id, hard) VALUES (%s, %s)",
-                           row["project_id"], hard)
+    call.core.database.run(
+        "INSERT INTO quota (project_id, hard) VALUES (%s, %s)", row["project_id"], hard
+    )
 
 
 def _metadata(call: Call, given: dict[str, Any], *, strict: bool) -> dict[str, str]:
@@ -330,13 +367,17 @@ def _metadata_value(row: Row, key: str) -> str:
 
 
 def _save_metadata(call: Call, row: Row, metadata: dict[str, str]) -> None:
-    call.core.database.run("UPDATE project SET metadata = %s, update_time = now()"
-                           " WHERE project_id = %s", document(metadata), row["project_id"])
+    call.core.database.run(
+        "UPDATE project SET metadata = %s, update_time = now() WHERE project_id = %s",
+        document(metadata),
+        row["project_id"],
+    )
 
 
 def _repositories(call: Call, row: Row) -> int:
     found = call.core.database.one(
-        "SELECT count(*) AS count FROM repository WHERE project_id = %s", row["project_id"])
+        "SELECT count(*) AS count FROM repository WHERE project_id = %s", row["project_id"]
+    )
     return int(found["count"]) if found else 0
 
 
@@ -356,7 +397,9 @@ def _role(body: dict[str, Any]) -> int:
 def _user(call: Call, given: dict[str, Any]) -> tuple[str, int]:
     row = call.core.database.one(
         "SELECT * FROM harbor_user WHERE username = %s OR user_id = %s",
-        given.get("username", ""), given.get("user_id", 0))
+        given.get("username", ""),
+        given.get("user_id", 0),
+    )
     if row is None:
         raise not_found("user", given.get("username"))
     return row["username"], row["user_id"]
@@ -371,16 +414,21 @@ def _group(call: Call, given: dict[str, Any]) -> tuple[str, int]:
         row = call.core.database.insert(
             "INSERT INTO user_group (group_name, group_type, ldap_group_dn) VALUES (%s, %s, %s)"
             " ON CONFLICT (group_name, group_type) DO UPDATE SET group_name = excluded.group_name"
-            " RETURNING *", given.get("group_name") or given.get("ldap_group_dn", ""),
-            given.get("group_type", 3), given.get("ldap_group_dn", ""))
+            " RETURNING *",
+            given.get("group_name") or given.get("ldap_group_dn", ""),
+            given.get("group_type", 3),
+            given.get("ldap_group_dn", ""),
+        )
     return row["group_name"], row["id"]
 
 
 def _member(call: Call, project: Row) -> Row:
     member = number(call.path["member"], "mid")
     row = call.core.database.one(
-        "SELECT * FROM project_member WHERE project_id = %s AND id = %s", project["project_id"],
-        member)
+        "SELECT * FROM project_member WHERE project_id = %s AND id = %s",
+        project["project_id"],
+        member,
+    )
     if row is None:
         raise not_found("member", member)
     return row
@@ -388,21 +436,35 @@ def _member(call: Call, project: Row) -> Row:
 
 def _render_member(row: Row) -> dict[str, Any]:
     return {
-        "id": row["id"], "project_id": row["project_id"], "entity_name": row["entity_name"],
-        "role_name": ROLES[row["role_id"]], "role_id": row["role_id"],
-        "entity_id": row["entity_id"], "entity_type": row["entity_type"],
+        "id": row["id"],
+        "project_id": row["project_id"],
+        "entity_name": row["entity_name"],
+        "role_name": ROLES[row["role_id"]],
+        "role_id": row["role_id"],
+        "entity_id": row["entity_id"],
+        "entity_type": row["entity_type"],
     }
 
 
 def _render(call: Call, row: Row) -> dict[str, Any]:
     owner = call.core.database.one(
-        "SELECT username FROM harbor_user WHERE user_id = %s", row["owner_id"])
+        "SELECT username FROM harbor_user WHERE user_id = %s", row["owner_id"]
+    )
     body = {
-        "project_id": row["project_id"], "owner_id": row["owner_id"], "name": row["name"],
-        "owner_name": owner["username"] if owner else "", "deleted": False, "togglable": True,
-        "repo_count": _repositories(call, row), "metadata": row["metadata"],
-        "cve_allowlist": {"id": row["project_id"], "project_id": row["project_id"], "items": [],
-                          **row["cve_allowlist"]},
+        "project_id": row["project_id"],
+        "owner_id": row["owner_id"],
+        "name": row["name"],
+        "owner_name": owner["username"] if owner else "",
+        "deleted": False,
+        "togglable": True,
+        "repo_count": _repositories(call, row),
+        "metadata": row["metadata"],
+        "cve_allowlist": {
+            "id": row["project_id"],
+            "project_id": row["project_id"],
+            "items": [],
+            **row["cve_allowlist"],
+        },
         **times(row),
     }
     if row["registry_id"]:

@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from ...web import Response
-from .. import listing
-from ..database import Row
-from ..errors import ApiError, not_found
-from ..routing import Call, route
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Row
+from lab.release.standin.core.errors import ApiError, not_found
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.web import Response
+
 from ._common import need_admin, number, times
 
-JOINED = ("SELECT q.*, p.name AS project_name, u.username AS owner_name FROM quota q"
-          " JOIN project p USING (project_id)"
-          " LEFT JOIN harbor_user u ON u.user_id = p.owner_id")
+JOINED = (
+    "SELECT q.*, p.name AS project_name, u.username AS owner_name FROM quota q"
+    " JOIN project p USING (project_id)"
+    " LEFT JOIN harbor_user u ON u.user_id = p.owner_id"
+)
 
 
 @route("GET", "/quotas")
@@ -19,8 +22,11 @@ def quotas(call: Call) -> Response:
     """All, or those of one project by reference and reference_id."""
     need_admin(call)
     wanted = call.request.query.get("reference_id", "")
-    rows = [row for row in call.core.database.all(f"{JOINED} ORDER BY q.id")
-            if wanted in ("", str(row["project_id"]))]
+    rows = [
+        row
+        for row in call.core.database.all(f"{JOINED} ORDER BY q.id")
+        if wanted in ("", str(row["project_id"]))
+    ]
     return listing.respond(call.request, rows, lambda row: _render(call, row))
 
 
@@ -37,11 +43,15 @@ def update(call: Call) -> Response:
     need_admin(call)
     row = _row(call)
     storage = (call.body().get("hard") or {}).get("storage")
-    if not isinstance(storage, int) or isinstance(storage, bool) or (
-            storage != -1 and storage <= 0):
+    if (
+        not isinstance(storage, int)
+        or isinstance(storage, bool)
+        or (storage != -1 and storage <= 0)
+    ):
         raise ApiError(400, "the quota value of storage must be -1 or greater than zero")
-    call.core.database.run("UPDATE quota SET hard = %s, update_time = now() WHERE id = %s",
-                           storage, row["id"])
+    call.core.database.run(
+        "UPDATE quota SET hard = %s, update_time = now() WHERE id = %s", storage, row["id"]
+    )
     return Response()
 
 
@@ -56,8 +66,11 @@ def _row(call: Call) -> Row:
 def _render(call: Call, row: Row) -> dict[str, Any]:
     return {
         "id": row["id"],
-        "ref": {"id": row["project_id"], "name": row["project_name"],
-                "owner_name": row["owner_name"] or ""},
+        "ref": {
+            "id": row["project_id"],
+            "name": row["project_name"],
+            "owner_name": row["owner_name"] or "",
+        },
         "hard": {"storage": row["hard"]},
         "used": {"storage": call.core.index.used(row["project_id"])},
         **times(row),

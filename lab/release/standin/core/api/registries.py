@@ -2,17 +2,27 @@
 
 from typing import Any
 
-from ...web import Response
-from .. import listing
-from ..database import Duplicate, InUse, Row
-from ..errors import ApiError, not_found
-from ..routing import Call, route
-from ..upstream import Upstream
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Duplicate, InUse, Row
+from lab.release.standin.core.errors import ApiError, not_found
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.core.upstream import Upstream
+from lab.release.standin.web import Response
+
 from ._common import need_admin, number, text_field, times
 
 HIDDEN = "*****"
-COLUMNS = ("name", "url", "type", "insecure", "description", "credential_type", "access_key",
-           "access_secret", "ca_certificate")
+COLUMNS = (
+    "name",
+    "url",
+    "type",
+    "insecure",
+    "description",
+    "credential_type",
+    "access_key",
+    "access_secret",
+    "ca_certificate",
+)
 
 
 @route("GET", "/registries")
@@ -20,8 +30,11 @@ def registries(call: Call) -> Response:
     """All; `name=` is fuzzy, `q=name=` exact."""
     need_admin(call)
     part = call.request.query.get("name", "")
-    rows = [row for row in call.core.database.all("SELECT * FROM registry ORDER BY id")
-            if part in row["name"]]
+    rows = [
+        row
+        for row in call.core.database.all("SELECT * FROM registry ORDER BY id")
+        if part in row["name"]
+    ]
     return listing.respond(call.request, rows, lambda row: render(call, row))
 
 
@@ -32,8 +45,10 @@ def create(call: Call) -> Response:
     body = call.body()
     credential = body.get("credential") or {}
     row = {
-        "name": text_field(body, "name"), "url": _url(text_field(body, "url")),
-        "type": text_field(body, "type"), "insecure": bool(body.get("insecure")),
+        "name": text_field(body, "name"),
+        "url": _url(text_field(body, "url")),
+        "type": text_field(body, "type"),
+        "insecure": bool(body.get("insecure")),
         "description": text_field(body, "description"),
         "credential_type": credential.get("type", ""),
         "access_key": credential.get("access_key", ""),
@@ -48,7 +63,8 @@ def create(call: Call) -> Response:
         made = call.core.database.insert(
             f"INSERT INTO registry ({', '.join(COLUMNS)}) VALUES"
             f" ({', '.join(['%s'] * len(COLUMNS))}) RETURNING *",
-            *(row[column] for column in COLUMNS))
+            *(row[column] for column in COLUMNS),
+        )
     except Duplicate as there:
         raise ApiError(409, f"registry {row['name']} already exists") from there
     return Response(201, b"", {"Location": f"/api/v2.0/registries/{made['id']}"})
@@ -59,8 +75,14 @@ def ping(call: Call) -> Response:
     """Ask an upstream, by its id with what the body changes, or wholly from the body."""
     need_admin(call)
     body = call.body()
-    row: Row = {"url": "", "type": "", "insecure": False, "access_key": "", "access_secret": "",
-                "ca_certificate": ""}
+    row: Row = {
+        "url": "",
+        "type": "",
+        "insecure": False,
+        "access_key": "",
+        "access_secret": "",
+        "ca_certificate": "",
+    }
     if body.get("id"):
         row = _row(call, int(body["id"]))
     row |= {key: value for key, value in body.items() if key in COLUMNS and value is not None}
@@ -83,10 +105,16 @@ def info(call: Call) -> Response:
     """What replication could do with it: nothing here."""
     need_admin(call)
     row = _row(call, number(call.path["id"], "id"))
-    return Response.json({
-        "type": row["type"], "supported_resource_filters": [{"type": "name", "style": "input"},
-                                                            {"type": "tag", "style": "input"}],
-        "supported_triggers": ["manual", "scheduled"]})
+    return Response.json(
+        {
+            "type": row["type"],
+            "supported_resource_filters": [
+                {"type": "name", "style": "input"},
+                {"type": "tag", "style": "input"},
+            ],
+            "supported_triggers": ["manual", "scheduled"],
+        }
+    )
 
 
 @route("PUT", "/registries/{id}")
@@ -95,8 +123,7 @@ def update(call: Call) -> Response:
     need_admin(call)
     row = _row(call, number(call.path["id"], "id"))
     body = call.body()
-    changes = {key: body[key] for key in COLUMNS
-               if key != "type" and body.get(key) is not None}
+    changes = {key: body[key] for key in COLUMNS if key != "type" and body.get(key) is not None}
     row |= changes
     row["url"] = _url(row["url"])
     _check(call, row)
@@ -105,7 +132,10 @@ def update(call: Call) -> Response:
     try:
         call.core.database.run(
             f"UPDATE registry SET {assignments}, status = 'healthy', update_time = now()"
-            " WHERE id = %s", *(row[column] for column in COLUMNS), row["id"])
+            " WHERE id = %s",
+            *(row[column] for column in COLUMNS),
+            row["id"],
+        )
     except Duplicate as there:
         raise ApiError(409, f"registry {row['name']} already exists") from there
     return Response()
@@ -119,8 +149,9 @@ def delete(call: Call) -> Response:
     try:
         call.core.database.run("DELETE FROM registry WHERE id = %s", row["id"])
     except InUse as used:
-        raise ApiError(412, f"can't delete registry: {row['id']} as it is used by proxy cache "
-                       "project") from used
+        raise ApiError(
+            412, f"can't delete registry: {row['id']} as it is used by proxy cache project"
+        ) from used
     return Response()
 
 
@@ -141,13 +172,22 @@ def adapterinfos(call: Call) -> Response:
 def render(call: Call, row: Row) -> dict[str, Any]:
     """As the API shows it: the secret hidden."""
     body: dict[str, Any] = {
-        "id": row["id"], "name": row["name"], "url": row["url"], "type": row["type"],
-        "insecure": row["insecure"], "description": row["description"], "status": row["status"],
-        "credential": {}, **times(row),
+        "id": row["id"],
+        "name": row["name"],
+        "url": row["url"],
+        "type": row["type"],
+        "insecure": row["insecure"],
+        "description": row["description"],
+        "status": row["status"],
+        "credential": {},
+        **times(row),
     }
     if row["access_key"]:
-        body["credential"] = {"type": row["credential_type"] or "basic",
-                              "access_key": row["access_key"], "access_secret": HIDDEN}
+        body["credential"] = {
+            "type": row["credential_type"] or "basic",
+            "access_key": row["access_key"],
+            "access_secret": HIDDEN,
+        }
     if call.core.release.has("registry-ca"):
         body["ca_certificate"] = row["ca_certificate"]
     return body
@@ -187,12 +227,18 @@ def _need_healthy(call: Call, row: Row) -> None:
 
 
 def _pattern(name: str) -> dict[str, Any]:
-    fixed = {"docker-hub": ("hub.docker.com", "https://hub.docker.com"),
-             "github-ghcr": ("ghcr.io", "https://ghcr.io"),
-             "google-gcr": ("gcr.io", "https://gcr.io"),
-             "quay": ("quay.io", "https://quay.io")}
+    fixed = {
+        "docker-hub": ("hub.docker.com", "https://hub.docker.com"),
+        "github-ghcr": ("ghcr.io", "https://ghcr.io"),
+        "google-gcr": ("gcr.io", "https://gcr.io"),
+        "quay": ("quay.io", "https://quay.io"),
+    }
     if name not in fixed:
         return {}
     key, value = fixed[name]
-    return {"endpoint_pattern": {"endpoint_type": "EndpointPatternTypeFix",
-                                 "endpoints": [{"key": key, "value": value}]}}
+    return {
+        "endpoint_pattern": {
+            "endpoint_type": "EndpointPatternTypeFix",
+            "endpoints": [{"key": key, "value": value}],
+        }
+    }

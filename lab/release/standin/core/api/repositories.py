@@ -3,29 +3,33 @@
 from typing import Any
 from urllib.parse import unquote
 
-from ...web import Response
-from .. import listing
-from ..database import Row
-from ..errors import ApiError
-from ..local import INDEX_TYPES
-from ..routing import Call, route
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Row
+from lab.release.standin.core.errors import ApiError
+from lab.release.standin.core.local import INDEX_TYPES
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.web import Response
+
 from ._common import need_login, project_row, time_text, times
 
 BASE = "/projects/{project}/repositories"
 CONFIG_OF = {
     "application/vnd.oci.image.manifest.v1+json": "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json":
-        "application/vnd.docker.container.image.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json": "application/vnd.docker.container.image.v1+json",
 }
 
 
 @route("GET", "/repositories")
 def all_repositories(call: Call) -> Response:
     """All that the caller may see."""
-    rows = [row for row in call.core.database.all(
-        "SELECT r.*, p.metadata, p.name AS project_name FROM repository r"
-        " JOIN project p USING (project_id) ORDER BY r.name")
-        if "pull" in call.core.security.actions(call.caller, {**row, "name": row["project_name"]})]
+    rows = [
+        row
+        for row in call.core.database.all(
+            "SELECT r.*, p.metadata, p.name AS project_name FROM repository r"
+            " JOIN project p USING (project_id) ORDER BY r.name"
+        )
+        if "pull" in call.core.security.actions(call.caller, {**row, "name": row["project_name"]})
+    ]
     return listing.respond(call.request, rows, lambda row: _repository(call, row))
 
 
@@ -34,7 +38,8 @@ def repositories(call: Call) -> Response:
     """Those of a project."""
     project = project_row(call, call.path["project"])
     rows = call.core.database.all(
-        "SELECT * FROM repository WHERE project_id = %s ORDER BY name", project["project_id"])
+        "SELECT * FROM repository WHERE project_id = %s ORDER BY name", project["project_id"]
+    )
     return listing.respond(call.request, rows, lambda row: _repository(call, row))
 
 
@@ -48,8 +53,11 @@ def get(call: Call) -> Response:
 def update(call: Call) -> Response:
     """Its description."""
     row = _row(call, "push")
-    call.core.database.run("UPDATE repository SET description = %s WHERE id = %s",
-                           str(call.body().get("description", "")), row["id"])
+    call.core.database.run(
+        "UPDATE repository SET description = %s WHERE id = %s",
+        str(call.body().get("description", "")),
+        row["id"],
+    )
     return Response()
 
 
@@ -68,7 +76,8 @@ def artifacts(call: Call) -> Response:
     row = _row(call, "pull")
     found = call.core.database.all(
         "SELECT * FROM artifact WHERE repository_id = %s ORDER BY push_time DESC, id DESC",
-        row["id"])
+        row["id"],
+    )
     tags = call.request.query.get("with_tag", "true") != "false"
     return listing.respond(call.request, found, lambda one: _artifact(call, row, one, tags))
 
@@ -116,8 +125,9 @@ def delete_tag(call: Call) -> Response:
     """One tag less."""
     row = _row(call, "delete")
     found = _found(call, row)
-    if not call.core.database.run("DELETE FROM tag WHERE artifact_id = %s AND name = %s",
-                                  found["id"], call.path["tag"]):
+    if not call.core.database.run(
+        "DELETE FROM tag WHERE artifact_id = %s AND name = %s", found["id"], call.path["tag"]
+    ):
         raise ApiError(404, f"tag {call.path['tag']} not found")
     return Response()
 
@@ -147,24 +157,35 @@ def _found(call: Call, row: Row) -> Row:
 
 def _repository(call: Call, row: Row) -> dict[str, Any]:
     counted = call.core.database.one(
-        "SELECT count(*) AS count FROM artifact WHERE repository_id = %s", row["id"])
+        "SELECT count(*) AS count FROM artifact WHERE repository_id = %s", row["id"]
+    )
     return {
-        "id": row["id"], "project_id": row["project_id"], "name": row["name"],
-        "description": row["description"], "pull_count": row["pull_count"],
-        "artifact_count": counted["count"] if counted else 0, **times(row),
+        "id": row["id"],
+        "project_id": row["project_id"],
+        "name": row["name"],
+        "description": row["description"],
+        "pull_count": row["pull_count"],
+        "artifact_count": counted["count"] if counted else 0,
+        **times(row),
     }
 
 
 def _artifact(call: Call, row: Row, found: Row, with_tags: bool) -> dict[str, Any]:
     body = {
-        "id": found["id"], "type": "IMAGE", "project_id": row["project_id"],
-        "repository_id": row["id"], "digest": found["digest"], "size": found["size"],
+        "id": found["id"],
+        "type": "IMAGE",
+        "project_id": row["project_id"],
+        "repository_id": row["id"],
+        "digest": found["digest"],
+        "size": found["size"],
         "media_type": CONFIG_OF.get(found["media_type"], found["media_type"]),
         "manifest_media_type": found["media_type"],
-        "push_time": time_text(found["push_time"]), "pull_time": time_text(found["pull_time"]),
+        "push_time": time_text(found["push_time"]),
+        "pull_time": time_text(found["pull_time"]),
         "references": _references(found),
         "tags": [_tag(one) for one in _tags(call, found)] if with_tags else None,
-        "labels": None, "accessories": None,
+        "labels": None,
+        "accessories": None,
     }
     if call.core.release.has("adapter-whitelist"):
         body["repository_name"] = row["name"]
@@ -174,16 +195,29 @@ def _artifact(call: Call, row: Row, found: Row, with_tags: bool) -> dict[str, An
 def _references(found: Row) -> list[dict[str, Any]] | None:
     if found["media_type"] not in INDEX_TYPES:
         return None
-    return [{"parent_id": found["id"], "child_digest": child["digest"],
-             "platform": child.get("platform", {})} for child in found["children"]]
+    return [
+        {
+            "parent_id": found["id"],
+            "child_digest": child["digest"],
+            "platform": child.get("platform", {}),
+        }
+        for child in found["children"]
+    ]
 
 
 def _tags(call: Call, found: Row) -> list[Row]:
-    return call.core.database.all("SELECT * FROM tag WHERE artifact_id = %s ORDER BY name",
-                                  found["id"])
+    return call.core.database.all(
+        "SELECT * FROM tag WHERE artifact_id = %s ORDER BY name", found["id"]
+    )
 
 
 def _tag(row: Row) -> dict[str, Any]:
-    return {"id": row["id"], "repository_id": row["repository_id"],
-            "artifact_id": row["artifact_id"], "name": row["name"], "immutable": False,
-            "push_time": time_text(row["push_time"]), "pull_time": time_text(row["pull_time"])}
+    return {
+        "id": row["id"],
+        "repository_id": row["repository_id"],
+        "artifact_id": row["artifact_id"],
+        "name": row["name"],
+        "immutable": False,
+        "push_time": time_text(row["push_time"]),
+        "pull_time": time_text(row["pull_time"]),
+    }

@@ -6,12 +6,13 @@ import string
 import time
 from typing import Any
 
-from ...web import Response
-from .. import listing
-from ..database import Duplicate, Row, document
-from ..errors import ApiError, not_found
-from ..routing import Call, route
-from ..security import hash_password
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Duplicate, Row, document
+from lab.release.standin.core.errors import ApiError, not_found
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.core.security import hash_password
+from lab.release.standin.web import Response
+
 from ._common import administered_project, need_admin, need_login, number, text_field, times
 from .users import check_password
 
@@ -57,15 +58,27 @@ def create(call: Call) -> Response:
         row = call.core.database.insert(
             "INSERT INTO robot (name, level, project_id, description, secret, duration,"
             " expires_at, disable, permissions) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " RETURNING *", full, body["level"], project["project_id"] if project else None,
-            text_field(body, "description"), hash_password(secret), body["duration"],
-            _expiry(body["duration"], time.time()), bool(body.get("disable")),
-            document(body["permissions"]))
+            " RETURNING *",
+            full,
+            body["level"],
+            project["project_id"] if project else None,
+            text_field(body, "description"),
+            hash_password(secret),
+            body["duration"],
+            _expiry(body["duration"], time.time()),
+            bool(body.get("disable")),
+            document(body["permissions"]),
+        )
     except Duplicate as there:
         raise ApiError(409, f"robot account {name} already exists") from there
-    created = {"id": row["id"], "name": full, "secret": secret, "expires_at": row["expires_at"],
-               "creation_time": times(row)["creation_time"]}
-    return Response.json(created, 201, Location=f"/api/v2.0/robots/{row['id']}")
+    created = {
+        "id": row["id"],
+        "name": full,
+        "secret": secret,
+        "expires_at": row["expires_at"],
+        "creation_time": times(row)["creation_time"],
+    }
+    return Response.json(created, 201, {"Location": f"/api/v2.0/robots/{row['id']}"})
 
 
 @route("GET", "/robots/{id}")
@@ -88,9 +101,14 @@ def update(call: Call) -> Response:
         expires = _expiry(body["duration"], row["creation_time"].timestamp())
     call.core.database.run(
         "UPDATE robot SET description = %s, disable = %s, duration = %s, expires_at = %s,"
-        " permissions = %s, update_time = now() WHERE id = %s", text_field(body, "description"),
-        bool(body.get("disable")), body["duration"], expires, document(body["permissions"]),
-        row["id"])
+        " permissions = %s, update_time = now() WHERE id = %s",
+        text_field(body, "description"),
+        bool(body.get("disable")),
+        body["duration"],
+        expires,
+        document(body["permissions"]),
+        row["id"],
+    )
     return Response()
 
 
@@ -102,8 +120,11 @@ def refresh(call: Call) -> Response:
     if given:
         check_password(call, given)
     secret = given or _random_secret()
-    call.core.database.run("UPDATE robot SET secret = %s, update_time = now() WHERE id = %s",
-                           hash_password(secret), row["id"])
+    call.core.database.run(
+        "UPDATE robot SET secret = %s, update_time = now() WHERE id = %s",
+        hash_password(secret),
+        row["id"],
+    )
     return Response.json({} if given else {"secret": secret})
 
 
@@ -130,10 +151,16 @@ def _row(call: Call) -> Row:
 
 def _check(body: dict[str, Any]) -> None:
     duration = body.get("duration")
-    if not isinstance(duration, int) or isinstance(duration, bool) or not (
-            duration == -1 or 0 < duration < 2**31 - 1):
-        raise ApiError(400, f"bad request error duration input: {duration}, duration must be "
-                       "either -1(Never) or a positive integer")
+    if (
+        not isinstance(duration, int)
+        or isinstance(duration, bool)
+        or not (duration == -1 or 0 < duration < 2**31 - 1)
+    ):
+        raise ApiError(
+            400,
+            f"bad request error duration input: {duration}, duration must be "
+            "either -1(Never) or a positive integer",
+        )
     if body.get("level") not in LEVELS:
         raise ApiError(400, f"bad request error level input: {body.get('level')}")
     permissions = body.get("permissions")
@@ -169,10 +196,16 @@ def _random_secret() -> str:
 
 def _render(call: Call, row: Row) -> dict[str, Any]:
     body = {
-        "id": row["id"], "name": row["name"], "level": row["level"],
-        "description": row["description"], "duration": row["duration"], "editable": True,
-        "disable": row["disable"], "expires_at": row["expires_at"],
-        "permissions": row["permissions"], **times(row),
+        "id": row["id"],
+        "name": row["name"],
+        "level": row["level"],
+        "description": row["description"],
+        "duration": row["duration"],
+        "editable": True,
+        "disable": row["disable"],
+        "expires_at": row["expires_at"],
+        "permissions": row["permissions"],
+        **times(row),
     }
     if call.core.release.has("audit-event-types"):
         body |= {"creator_type": "local", "creator_ref": 1}

@@ -4,16 +4,18 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ...web import Response
-from .. import jobs, listing
-from ..cron import check_cron
-from ..database import Row, document
-from ..errors import ApiError, not_found
-from ..routing import Call, route
+from lab.release.standin.core import jobs, listing
+from lab.release.standin.core.cron import check_cron
+from lab.release.standin.core.database import Row, document
+from lab.release.standin.core.errors import ApiError, not_found
+from lab.release.standin.core.routing import BASE, Call, route
+from lab.release.standin.web import Response
+
 from ._common import need_admin, number, times
 
 SCHEDULED = ("Hourly", "Daily", "Weekly", "Custom")
 GC, SCAN, PURGE = "GARBAGE_COLLECTION", "SCAN_ALL", "PURGE_AUDIT_LOG"
+PATHS = {GC: "gc", SCAN: "scanAll", PURGE: "purgeaudit"}
 MOST_HOURS = 240_000
 Parameters = dict[str, Any]
 
@@ -32,10 +34,14 @@ def set_gc_schedule(call: Call) -> Response:
     schedule, parameters = _schedule(call)
     workers = parameters.get("workers", 1)
     if not isinstance(workers, int) or not 1 <= workers <= 10:
-        raise ApiError(400, f"Error: Invalid number of workers:{workers}. Workers must be greater "
-                       "than 0 and less than or equal to 10.")
-    return _set(call, GC, schedule, parameters, "/api/v2.0/system/gc",
-                lambda log: jobs.collect_garbage(call.core, parameters, log))
+        raise ApiError(
+            400,
+            f"Error: Invalid number of workers:{workers}. Workers must be greater "
+            "than 0 and less than or equal to 10.",
+        )
+    return _set(
+        call, GC, schedule, parameters, lambda log: jobs.collect_garbage(call.core, parameters, log)
+    )
 
 
 @route("GET", "/system/gc")
@@ -76,8 +82,9 @@ def set_purge_schedule(call: Call) -> Response:
     need_admin(call)
     schedule, parameters = _schedule(call)
     _check_purge(call, parameters)
-    return _set(call, PURGE, schedule, parameters, "/api/v2.0/system/purgeaudit",
-                lambda log: jobs.purge_audit(call.core, parameters, log))
+    return _set(
+        call, PURGE, schedule, parameters, lambda log: jobs.purge_audit(call.core, parameters, log)
+    )
 
 
 @route("GET", "/system/purgeaudit", "purge-audit")
@@ -119,12 +126,14 @@ def create_scan_schedule(call: Call) -> Response:
     _need_scanner(call)
     schedule, parameters = _schedule(call)
     if schedule["type"] in SCHEDULED and _row(call, SCAN):
-        raise ApiError(412, "fail to set schedule for scan all as always had one, please delete it "
-                       "firstly then to re-schedule")
+        raise ApiError(
+            412,
+            "fail to set schedule for scan all as always had one, please delete it "
+            "firstly then to re-schedule",
+        )
     if schedule["type"] == "None":
         return Response(201)
-    return _set(call, SCAN, schedule, parameters, "/api/v2.0/system/scanAll",
-                lambda log: jobs.scan_all(call.core, log))
+    return _set(call, SCAN, schedule, parameters, jobs.scan_all)
 
 
 @route("PUT", "/system/scanAll/schedule")
@@ -134,7 +143,7 @@ def update_scan_schedule(call: Call) -> Response:
     schedule, parameters = _schedule(call)
     if schedule["type"] == "Manual":
         raise ApiError(400, "fail to update scan all schedule as wrong schedule type: Manual")
-    return _set(call, SCAN, schedule, parameters, "/api/v2.0/system/scanAll", lambda log: {})
+    return _set(call, SCAN, schedule, parameters, jobs.scan_all)
 
 
 def _need_scanner(call: Call) -> None:
@@ -155,14 +164,19 @@ def _schedule(call: Call) -> tuple[dict[str, Any], Parameters]:
     return schedule, body.get("parameters") or {}
 
 
-def _set(call: Call, kind: str, schedule: dict[str, Any], parameters: Parameters, base: str,
-         work: Callable[[jobs.Log], Parameters]) -> Response:
+def _set(
+    call: Call,
+    kind: str,
+    schedule: dict[str, Any],
+    parameters: Parameters,
+    work: Callable[[jobs.Log], Parameters],
+) -> Response:
     """Store, remove or run; the answer is 201 for POST and 200 for PUT."""
     database = call.core.database
     headers = {}
     if schedule["type"] == "Manual":
         execution = jobs.start(call.core, kind, "MANUAL", parameters, work)
-        headers["Location"] = f"{base}/{execution}"
+        headers["Location"] = f"{BASE}/system/{PATHS[kind]}/{execution}"
     elif schedule["type"] == "None":
         database.run("DELETE FROM schedule WHERE kind = %s", kind)
     else:
@@ -170,8 +184,11 @@ def _set(call: Call, kind: str, schedule: dict[str, Any], parameters: Parameters
         database.run(
             "INSERT INTO schedule (kind, schedule, parameters) VALUES (%s, %s, %s)"
             " ON CONFLICT (kind) DO UPDATE SET schedule = excluded.schedule,"
-            " parameters = excluded.parameters, update_time = now()", kind, document(stored),
-            document(parameters))
+            " parameters = excluded.parameters, update_time = now()",
+            kind,
+            document(stored),
+            document(parameters),
+        )
     return Response(201 if call.request.method == "POST" else 200, b"", headers)
 
 
@@ -180,10 +197,18 @@ def _get(call: Call, kind: str) -> Response:
     row = _row(call, kind)
     if row is None:
         return Response(200, b"", {"Content-Type": "application/json"})
-    return Response.json({
-        "id": row["id"], "job_name": kind, "job_kind": "SCHEDULE",
-        "job_parameters": json.dumps(row["parameters"]), "schedule": row["schedule"],
-        "job_status": "Pending", "deleted": False, **times(row)})
+    return Response.json(
+        {
+            "id": row["id"],
+            "job_name": kind,
+            "job_kind": "SCHEDULE",
+            "job_parameters": json.dumps(row["parameters"]),
+            "schedule": row["schedule"],
+            "job_status": "Pending",
+            "deleted": False,
+            **times(row),
+        }
+    )
 
 
 def _row(call: Call, kind: str) -> Row | None:
@@ -191,23 +216,31 @@ def _row(call: Call, kind: str) -> Row | None:
 
 
 def _rendered(row: Row) -> dict[str, Any]:
-    return {"id": row["id"], "status": "Pending", "schedule": row["schedule"],
-            "parameters": row["parameters"], **times(row)}
+    return {
+        "id": row["id"],
+        "status": "Pending",
+        "schedule": row["schedule"],
+        "parameters": row["parameters"],
+        **times(row),
+    }
 
 
 def _history(call: Call, kind: str) -> Response:
     need_admin(call)
-    rows = call.core.database.all(
-        "SELECT * FROM execution WHERE kind = %s ORDER BY id DESC", kind)
+    rows = call.core.database.all("SELECT * FROM execution WHERE kind = %s ORDER BY id DESC", kind)
     return listing.respond(call.request, rows, _run)
 
 
 def _run(row: Row) -> dict[str, Any]:
     return {
-        "id": row["id"], "job_name": row["kind"], "job_kind": row["trigger"],
+        "id": row["id"],
+        "job_name": row["kind"],
+        "job_kind": row["trigger"],
         "job_parameters": json.dumps(row["parameters"]),
-        "schedule": {"type": row["trigger"].title()}, "job_status": row["status"],
-        "deleted": False, **times(row),
+        "schedule": {"type": row["trigger"].title()},
+        "job_status": row["status"],
+        "deleted": False,
+        **times(row),
     }
 
 
@@ -215,7 +248,8 @@ def _execution(call: Call, kind: str) -> Row:
     need_admin(call)
     wanted = number(call.path["id"], "id")
     row = call.core.database.one(
-        "SELECT * FROM execution WHERE kind = %s AND id = %s", kind, wanted)
+        "SELECT * FROM execution WHERE kind = %s AND id = %s", kind, wanted
+    )
     if row is None:
         raise not_found("execution", wanted)
     return row

@@ -4,9 +4,10 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from ...web import Response
-from ..errors import ApiError
-from ..routing import Call, route
+from lab.release.standin.core.errors import ApiError
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.web import Response
+
 from ._common import need_admin, need_login, time_text
 
 
@@ -58,9 +59,14 @@ def getcert(call: Call) -> Response:
     path = call.core.data / "ca_download" / "ca.crt"
     if not path.is_file():
         raise ApiError(404, "cert not found")
-    return Response(200, path.read_bytes(), {
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": "attachment; filename=ca.crt"})
+    return Response(
+        200,
+        path.read_bytes(),
+        {
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": "attachment; filename=ca.crt",
+        },
+    )
 
 
 @route("GET", "/statistics")
@@ -70,19 +76,24 @@ def statistics(call: Call) -> Response:
     counts = {"public": [0, 0], "private": [0, 0]}
     rows = call.core.database.all(
         "SELECT p.*, (SELECT count(*) FROM repository r WHERE r.project_id = p.project_id)"
-        " AS repositories FROM project p")
+        " AS repositories FROM project p"
+    )
     for row in rows:
         if "pull" in call.core.security.actions(call.caller, row):
             kind = "public" if row["metadata"].get("public") == "true" else "private"
             counts[kind][0] += 1
             counts[kind][1] += row["repositories"]
-    body = {f"{kind}_{what}_count": counts[kind][place]
-            for kind in counts for place, what in enumerate(("project", "repo"))}
+    body = {
+        f"{kind}_{what}_count": counts[kind][place]
+        for kind in counts
+        for place, what in enumerate(("project", "repo"))
+    }
     body["total_project_count"] = counts["public"][0] + counts["private"][0]
     body["total_repo_count"] = counts["public"][1] + counts["private"][1]
     if call.caller.sysadmin:
         body["total_storage_consumption"] = sum(
-            call.core.index.used(row["project_id"]) for row in rows)
+            call.core.index.used(row["project_id"]) for row in rows
+        )
     return Response.json(body)
 
 

@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
-from ...web import Response
-from .. import listing
-from ..database import Duplicate, Row
-from ..errors import ApiError, not_found
-from ..routing import Call, route
-from ..security import hash_password, verify_password
+from lab.release.standin.core import listing
+from lab.release.standin.core.database import Duplicate, Row
+from lab.release.standin.core.errors import ApiError, not_found
+from lab.release.standin.core.routing import Call, route
+from lab.release.standin.core.security import hash_password, verify_password
+from lab.release.standin.web import Response
+
 from ._common import need_admin, need_login, number, text_field, times
 
 ADMIN_ID = 1
@@ -31,7 +32,8 @@ def users(call: Call) -> Response:
     """All users."""
     need_admin(call)
     rows = call.core.database.all(
-        "SELECT * FROM harbor_user WHERE user_id <> %s ORDER BY user_id", ANONYMOUS_ID)
+        "SELECT * FROM harbor_user WHERE user_id <> %s ORDER BY user_id", ANONYMOUS_ID
+    )
     return listing.respond(call.request, rows, _render)
 
 
@@ -49,8 +51,13 @@ def create(call: Call) -> Response:
     try:
         row = call.core.database.insert(
             "INSERT INTO harbor_user (username, email, realname, comment, password)"
-            " VALUES (%s, %s, %s, %s, %s) RETURNING *", name, body.get("email"),
-            body.get("realname"), body.get("comment", ""), hash_password(body["password"]))
+            " VALUES (%s, %s, %s, %s, %s) RETURNING *",
+            name,
+            body.get("email"),
+            body.get("realname"),
+            body.get("comment", ""),
+            hash_password(body["password"]),
+        )
     except Duplicate as there:
         raise ApiError(409, f"user {name} or email already exists") from there
     return Response(201, b"", {"Location": f"/api/v2.0/users/{row['user_id']}"})
@@ -70,8 +77,12 @@ def update(call: Call) -> Response:
     _check_profile(row["username"], body)
     call.core.database.run(
         "UPDATE harbor_user SET email = %s, realname = %s, comment = %s, update_time = now()"
-        " WHERE user_id = %s", body.get("email"), body.get("realname"), body.get("comment", ""),
-        row["user_id"])
+        " WHERE user_id = %s",
+        body.get("email"),
+        body.get("realname"),
+        body.get("comment", ""),
+        row["user_id"],
+    )
     return Response()
 
 
@@ -91,8 +102,11 @@ def sysadmin(call: Call) -> Response:
     """Make somebody an administrator, or no longer."""
     need_admin(call)
     row = _row(call, number(call.path["user_id"], "user_id"))
-    call.core.database.run("UPDATE harbor_user SET sysadmin_flag = %s WHERE user_id = %s",
-                           bool(call.body().get("sysadmin_flag")), row["user_id"])
+    call.core.database.run(
+        "UPDATE harbor_user SET sysadmin_flag = %s WHERE user_id = %s",
+        bool(call.body().get("sysadmin_flag")),
+        row["user_id"],
+    )
     return Response()
 
 
@@ -105,23 +119,34 @@ def password(call: Call) -> Response:
     body = call.body()
     new = text_field(body, "new_password")
     if row["user_id"] == call.caller.user_id and not verify_password(
-            row["password"], text_field(body, "old_password")):
+        row["password"], text_field(body, "old_password")
+    ):
         raise ApiError(403, "Current password is incorrect")
     if verify_password(row["password"], new):
         raise ApiError(400, "the new password can not be same with the old one")
     check_password(call, new)
-    call.core.database.run("UPDATE harbor_user SET password = %s WHERE user_id = %s",
-                           hash_password(new), row["user_id"])
+    call.core.database.run(
+        "UPDATE harbor_user SET password = %s WHERE user_id = %s",
+        hash_password(new),
+        row["user_id"],
+    )
     return Response()
 
 
 def check_password(call: Call, text: str) -> None:
     """Harbor's rule for passwords and robots' own secrets; ApiError 400."""
     longest = 128 if call.core.release.has("password-upper-bound") else 10_000
-    if not (8 <= len(text) <= longest and re.search("[a-z]", text) and re.search("[A-Z]", text)
-            and re.search("[0-9]", text)):
-        raise ApiError(400, "the password or secret must be 8-128 characters long with at least 1 "
-                       "uppercase letter, 1 lowercase letter and 1 number")
+    if not (
+        8 <= len(text) <= longest
+        and re.search("[a-z]", text)
+        and re.search("[A-Z]", text)
+        and re.search("[0-9]", text)
+    ):
+        raise ApiError(
+            400,
+            "the password or secret must be 8-128 characters long with at least 1 "
+            "uppercase letter, 1 lowercase letter and 1 number",
+        )
 
 
 def _check_profile(name: str, body: dict[str, Any]) -> None:
@@ -152,7 +177,12 @@ def _row(call: Call, user_id: int) -> Row:
 
 def _render(row: Row) -> dict[str, Any]:
     return {
-        "user_id": row["user_id"], "username": row["username"], "email": row["email"] or "",
-        "realname": row["realname"] or "", "comment": row["comment"] or "",
-        "sysadmin_flag": row["sysadmin_flag"], "admin_role_in_auth": False, **times(row),
+        "user_id": row["user_id"],
+        "username": row["username"],
+        "email": row["email"] or "",
+        "realname": row["realname"] or "",
+        "comment": row["comment"] or "",
+        "sysadmin_flag": row["sysadmin_flag"],
+        "admin_role_in_auth": False,
+        **times(row),
     }
