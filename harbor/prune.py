@@ -126,9 +126,9 @@ class Releases:
     traefik: str
     keep: int
 
-    def kept(self, found: Iterable[Version]) -> set[Version]:
+    def kept(self, found: set[Version]) -> set[Version]:
         """The present release, newer ones (an upgrade to come), and the next older ones."""
-        older = sorted((v for v in set(found) if v < self.present), reverse=True)
+        older = sorted((v for v in found if v < self.present), reverse=True)
         newer = {v for v in found if v > self.present}
         return {self.present, *newer, *older[: self.keep - 1]}
 
@@ -214,7 +214,7 @@ def _remaining(settings: Settings, engine: Engine) -> list[Mapping[str, Any]]:
 def _images(settings: Settings, engine: Engine, releases: Releases) -> list[Decision]:
     used = {str(c["ImageID"]): _name(c) for c in _remaining(settings, engine)}
     tags = [str(tag) for image in engine.images for tag in _tags(image)]
-    kept = releases.kept(found for tag in tags if (found := _release_of(tag)))
+    kept = releases.kept({found for tag in tags if (found := _release_of(tag))})
     edges = {found for tag in tags if (found := _traefik_of(tag))}
     kept_edges = _kept_edges(releases, edges)
     decided = []

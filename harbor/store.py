@@ -10,7 +10,7 @@ from harbor import paths
 from harbor.settings import Settings
 from harbor.shell import Output, command, quote
 
-# Whole: not empty, and openssl can read it; a JSON file begins and ends as an object does.
+# Whole: not empty, and openssl can read it; a JSON file is an object whose braces all close.
 LIST = r"""
 find . -type f ! -name '.*.new' -printf '%P\n' | sort | while IFS= read -r f; do
     whole=yes
@@ -21,6 +21,7 @@ find . -type f ! -name '.*.new' -printf '%P\n' | sort | while IFS= read -r f; do
     *.json)
         [ "$(tr -d ' \n\t' < "$f" | head -c 1)" = "{" ] || whole=no
         [ "$(tr -d ' \n\t' < "$f" | tail -c 1)" = "}" ] || whole=no
+        [ "$(tr -dc '{' < "$f" | wc -c)" = "$(tr -dc '}' < "$f" | wc -c)" ] || whole=no
         ;;
     esac
     printf '%s\t%s\t%s\n' "$whole" "$(sha256sum < "$f" | cut -d' ' -f1)" "$f"
