@@ -2,7 +2,18 @@
 
 from invoke import Collection
 
-from tasks import configure, deploy, doctor, history, init, lifecycle, prune, trust, use_cache
+from tasks import (
+    configure,
+    deploy,
+    doctor,
+    history,
+    init,
+    lifecycle,
+    prune,
+    trust,
+    use_cache,
+    verify,
+)
 
 namespace = Collection(
     configure.configure,
@@ -26,4 +37,6 @@ namespace = Collection(
     trust.untrust_cert,
     use_cache.unuse_cache,
     use_cache.use_cache,
+    verify.verify,
+    verify.warm,
 )

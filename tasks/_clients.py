@@ -28,6 +28,7 @@ from harbor.settings import Settings
 from harbor.shell import Output, Secret, quote
 from harbor.steps import tls
 from tasks._fleet import Target, holder, open_host, wanted
+from tasks._host import Host
 from tasks._inventory import Loaded, harbor_settings
 
 AT_ONCE = 10
@@ -84,7 +85,7 @@ def gather(c: invoke.Context, loaded: Loaded, ca_of: CaOf | None = None) -> Clie
     names = clients.harbors()
     for settings in harbor_settings(loaded, names, keep_ca=False):
         try:
-            clients.sources[settings.name] = _source(c, loaded, settings, ca_of or _own_ca(loaded))
+            clients.sources[settings.name] = _source(c, loaded, settings, ca_of)
         except OpsError as error:
             clients.sources[settings.name] = error
     return clients
@@ -113,13 +114,19 @@ def _own_ca(loaded: Loaded) -> CaOf:
     return both
 
 
-def _source(c: invoke.Context, loaded: Loaded, settings: Settings, ca_of: CaOf) -> Source:
-    bare = caches.of(settings.harbor, b"", caches.all_projects(settings.harbor))
+def _source(c: invoke.Context, loaded: Loaded, settings: Settings, ca_of: CaOf | None) -> Source:
     host = open_host(c, loaded, settings.name, secrets=settings.secrets.all(), read_only=True)
     try:
-        answers = host.read(_questions(settings, bare))
+        return source_of(host, loaded, settings, ca_of)
     finally:
         host.close()
+
+
+def source_of(host: Host, loaded: Loaded, settings: Settings, ca_of: CaOf | None = None) -> Source:
+    """The cache of one Harbor host as that host shows it. Raises Refused for a foreign certificate."""
+    ca_of = ca_of or _own_ca(loaded)
+    bare = caches.of(settings.harbor, b"", caches.all_projects(settings.harbor))
+    answers = host.read(_questions(settings, bare))
     ca = served.bundle(
         ca_of(settings, answers["ca"].text.encode() if answers["ca"].ok else b""), now=_now()
     )
@@ -145,7 +152,7 @@ def _questions(settings: Settings, cache: Cache) -> dict[str, str]:
     ask = {
         f"project {u.project}": served.ask(
             f"https://{cache.host}/api/v2.0/projects",
-            resolve=f"{name}:{port}:127.0.0.1",
+            connect_to=f"{name}:{port}:{local}",
             ca_file=ca_file,
             data=(f"q=name={u.project}", "public=true"),
         )

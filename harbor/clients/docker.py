@@ -207,6 +207,11 @@ def _mirror_url(cache: Cache, upstream: Upstream, facts: Facts) -> str:
     )
 
 
+def is_mirrored(upstream: Upstream, facts: Facts) -> bool:
+    """Whether plain names of this upstream go through the cache after `use`."""
+    return upstream.origin == "docker.io" or _by_hosts_toml(upstream, facts)
+
+
 def _by_hosts_toml(upstream: Upstream, facts: Facts) -> bool:
     if not facts.containerd_store or facts.version < HOSTS_TOML_SINCE:
         return False

@@ -40,10 +40,10 @@ def probe(host: str, connect: str = "") -> str:
     return f"command -v openssl >/dev/null || exit 127\ntimeout {SECONDS} {openssl} </dev/null"
 
 
-def ask(url: str, *, resolve: str = "", ca_file: str = "", data: Sequence[str] = ()) -> str:
-    """Snippet: what Harbor answers to an anonymous GET, asked on its own host if `resolve` is set."""
+def ask(url: str, *, connect_to: str = "", ca_file: str = "", data: Sequence[str] = ()) -> str:
+    """Snippet: what Harbor answers to an anonymous GET, sent elsewhere with `connect_to`."""
     argv: list[object] = ["curl", "-fsS", "--noproxy", "*", "--max-time", 30]
-    argv += ["--resolve", resolve] if resolve else []
+    argv += ["--connect-to", connect_to] if connect_to else []
     argv += ["-G", *(word for pair in data for word in ("--data-urlencode", pair))] if data else []
     text = command(*argv, url)
     if not ca_file:
