@@ -48,13 +48,14 @@ class Plan:
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
     """Field -> `old → new` for every field of `wanted` that is otherwise in `found`."""
     return {
-        key: f"{key}: {_shown(found.get(key))} → {_shown(value)}"
+        key: f"{key}: {shown(found.get(key))} → {shown(value)}"
         for key, value in wanted.items()
         if found.get(key) != value
     }
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in a reason."""
     if value is None or value == "":
         return "(none)"
     if isinstance(value, bool):

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from harbor.configuration import options
-from harbor.configuration.calls import Call, Plan
+from harbor.configuration.calls import Call, Plan, shown
 from harbor.configuration.settings import Auth, Ldap, Oidc
 from harbor.configuration.state import ADMIN_ID, MODES, Context
 from harbor.sections import FromEnvironment
@@ -45,8 +45,7 @@ def _plain(context: Context, wanted: Values) -> tuple[Values, list[str]]:
         found = context.state.setting(key)
         if not options.same(value, found):
             body[key] = value
-            shown = "(none)" if found in (None, "") else str(found)
-            reasons.append(f"{key}: {shown} → {value if value != '' else '(none)'}")
+            reasons.append(f"{key}: {shown(found)} → {shown(value)}")
     return body, reasons
 
 
