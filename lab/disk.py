@@ -21,6 +21,12 @@ BINDS = {
 ACCOUNTS = {"root": (0, "root"), "deploy": (1000, "home/deploy"), "careful": (1001, "home/careful")}
 RUNTIME = "/usr/local/sbin/lab-runc"
 RUNTIME_NAME = "lab-runc"
+# Without CAP_SYS_RESOURCE crun cannot raise RLIMIT_MEMLOCK, which it does for cgroups.
+PODMAN_CONFIG = """# Written by the lab, on machines that lack CAP_SYS_RESOURCE.
+[containers]
+cgroups = "disabled"
+pids_limit = 0
+"""
 # `docker run --privileged` asks for every capability; one that the machine itself lacks makes
 # runc fail.  This runtime strikes it from the container's OCI config before it is created.
 RUNTIME_SCRIPT = r"""#!/bin/sh
@@ -55,6 +61,7 @@ def prepare(tag: str, folder: Path, host: HostState, key: str, *, copy_from: Pat
     (root / "etc/resolv.conf").write_text(f"nameserver {network.gateway(tag)}\n")
     if not machine.has_sys_resource():
         _install_runtime(root)
+        _relieve_podman(root)
 
 
 def mount(folder: Path, host: HostState) -> None:
@@ -117,6 +124,13 @@ def _install_runtime(root: Path) -> None:
     known["default-runtime"] = RUNTIME_NAME
     known.setdefault("runtimes", {})[RUNTIME_NAME] = {"path": RUNTIME}
     _write(config, json.dumps(known, indent=2) + "\n")
+
+
+def _relieve_podman(root: Path) -> None:
+    """Keep podman, where it is installed, from limits that this machine cannot set."""
+    config = root / "etc/containers/containers.conf"
+    if config.parent.is_dir() and not config.exists():
+        _write(config, PODMAN_CONFIG)
 
 
 def _write(path: Path, text: str, mode: int = 0o644) -> None:

@@ -48,7 +48,16 @@ ENGINE = {
     "trixie": ("docker.io", "docker-cli", "docker-compose"),
 }
 # What else pulls and builds images.  Debian has no nerdctl, and buildx from trixie on.
-RUNTIMES = ("podman", "skopeo", "buildah", "crun", "netavark", "aardvark-dns", "uidmap")
+RUNTIMES = (
+    "podman",
+    "skopeo",
+    "buildah",
+    "crun",
+    "netavark",
+    "nftables",  # netavark of trixie calls nft
+    "aardvark-dns",
+    "uidmap",
+)
 BUILDX = {"bookworm": (), "trixie": ("docker-buildx",)}
 
 

@@ -331,6 +331,21 @@ def test_the_default_lab_has_fixed_paths(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(tmp_path.iterdir())
 
 
+def test_a_zone_is_delegated(fresh: Lab) -> None:
+    server, client = fresh.up_all([HostSpec("ns", layer="acme"), HostSpec("client", "trixie")])
+    server.write(
+        "/etc/bind/named.conf.local",
+        'zone "zone.test" { type primary; file "/etc/bind/zone.test"; };',
+    )
+    server.write(
+        "/etc/bind/zone.test",
+        "$TTL 1\n@ SOA ns admin 1 60 60 60 1\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.9\n",
+    )
+    server.run("systemctl start named")
+    fresh.delegate("zone.test", server)
+    assert client.run("getent ahostsv4 www.zone.test").stdout.split()[0] == "192.0.2.9"
+
+
 def test_golden_disk(fresh: Lab) -> None:
     original = fresh.up("original", "trixie")
     original.run("echo state > /var/state; echo data > /var/lib/docker/data; rm /etc/issue.net")
