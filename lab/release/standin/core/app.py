@@ -14,7 +14,7 @@ from lab.release.standin.versions import Release
 from lab.release.standin.web import Request, Response
 
 from . import registry, routing, service
-from .configuration import DATA, Environment, Switches, database_parameters
+from .configuration import DATA, Environment, Switches
 from .database import Database, Row, Unavailable, document
 from .errors import ApiError
 from .faults import Faults
@@ -34,12 +34,12 @@ ADMIN_ID = 1
 class Core:
     """Everything that the API's functions use."""
 
-    def __init__(self, release: Release, environment: Environment) -> None:
+    def __init__(self, release: Release, environment: Environment, database: Database) -> None:
         self.release = release
         self.environment = environment
         self.data = DATA
         self.switches = Switches()
-        self.database = Database(**database_parameters())
+        self.database = database
         self.tokens = Tokens(KEY)
         self.security = Security(self.database, self.tokens)
         self.registry = Registry(

@@ -1,15 +1,10 @@
-"""The state, in Harbor's PostgreSQL; a pool of connections and four verbs."""
+"""The state, in Harbor's PostgreSQL, as the rest of the core sees it: four verbs and three errors."""
 
-import queue
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+from abc import ABC, abstractmethod
 from typing import Any
 
-import psycopg2  # type: ignore[import-untyped]
-import psycopg2.extras  # type: ignore[import-untyped]
-
 Row = dict[str, Any]
-CONNECTIONS = 12
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS schema_migrations (version text PRIMARY KEY, applied timestamptz);
@@ -94,69 +89,6 @@ class Unavailable(Exception):
     """The database cannot be reached."""
 
 
-class Database:
-    """A pool of autocommitting connections; each call takes one."""
-
-    def __init__(self, **parameters: Any) -> None:
-        self._parameters = parameters
-        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
-        for _ in range(CONNECTIONS):
-            self._idle.put(None)
-
-    def prepare(self, version: str) -> None:
-        """Bring the schema to this version."""
-        self.run(SCHEMA)
-        self.run("INSERT INTO schema_migrations VALUES (%s, now()) ON CONFLICT DO NOTHING", version)
-
-    def all(self, sql: str, *values: Any) -> list[Row]:
-        """All rows as dictionaries."""
-        with self._cursor() as cursor:
-            cursor.execute(sql, values or None)
-            return [dict(row) for row in cursor.fetchall()]
-
-    def one(self, sql: str, *values: Any) -> Row | None:
-        """The first row, or None."""
-        return next(iter(self.all(sql, *values)), None)
-
-    def insert(self, sql: str, *values: Any) -> Row:
-        """The row that an INSERT ... RETURNING made; Duplicate when it is there already."""
-        try:
-            return self.all(sql, *values)[0]
-        except psycopg2.errors.UniqueViolation as there:
-            raise Duplicate(str(there)) from there
-
-    def run(self, sql: str, *values: Any) -> int:
-        """Execute; the number of rows touched."""
-        try:
-            with self._cursor() as cursor:
-                cursor.execute(sql, values or None)
-                return int(cursor.rowcount)
-        except psycopg2.errors.UniqueViolation as there:
-            raise Duplicate(str(there)) from there
-        except psycopg2.errors.ForeignKeyViolation as used:
-            raise InUse(str(used)) from used
-
-    @contextmanager
-    def _cursor(self) -> Iterator[Any]:
-        connection = self._idle.get()
-        try:
-            connection = connection or self._connect()
-            with connection.cursor() as cursor:
-                yield cursor
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as lost:
-            connection = None
-            raise Unavailable(str(lost)) from lost
-        finally:
-            self._idle.put(connection)
-
-    def _connect(self) -> Any:
-        connection = psycopg2.connect(
-            connect_timeout=5, cursor_factory=psycopg2.extras.RealDictCursor, **self._parameters
-        )
-        connection.autocommit = True
-        return connection
-
-
 class Duplicate(Exception):
     """A row of that name is there already."""
 
@@ -165,6 +97,31 @@ class InUse(Exception):
     """Another row refers to it."""
 
 
-def document(value: Any) -> Any:
+class Database(ABC):
+    """Statements with `%s` for values; each is a transaction of its own."""
+
+    @abstractmethod
+    def all(self, sql: str, *values: Any) -> list[Row]:
+        """All rows as dictionaries; Unavailable, Duplicate, InUse."""
+
+    @abstractmethod
+    def run(self, sql: str, *values: Any) -> int:
+        """Execute; the number of rows touched.  Unavailable, Duplicate, InUse."""
+
+    def one(self, sql: str, *values: Any) -> Row | None:
+        """The first row, or None."""
+        return next(iter(self.all(sql, *values)), None)
+
+    def insert(self, sql: str, *values: Any) -> Row:
+        """The row that an INSERT ... RETURNING made; Duplicate when it is there already."""
+        return self.all(sql, *values)[0]
+
+    def prepare(self, version: str) -> None:
+        """Bring the schema to this version."""
+        self.run(SCHEMA)
+        self.run("INSERT INTO schema_migrations VALUES (%s, now()) ON CONFLICT DO NOTHING", version)
+
+
+def document(value: Any) -> str:
     """A value for a jsonb column."""
-    return psycopg2.extras.Json(value)
+    return json.dumps(value)

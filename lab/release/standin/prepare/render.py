@@ -1,6 +1,7 @@
 """The files under common/config: what is in them, who owns them, with which mode."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,7 @@ def write_all(config: Path, settings: Settings, rotating: Rotating) -> None:
 
 def render(template: str, values: dict[str, Any]) -> str:
     """One template with its values; an unknown name in it is an error."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    return environment.get_template(f"{template}.jinja").render(values)
+    return _environment().get_template(f"{template}.jinja").render(values)
 
 
 def context(settings: Settings, rotating: Rotating) -> dict[str, Any]:
@@ -89,6 +82,18 @@ def context(settings: Settings, rotating: Rotating) -> dict[str, Any]:
         "storage": _storage(settings),
         "redirect_disabled": _redirect_disabled(settings),
     }
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
 
 
 def _env(component: str) -> File:
