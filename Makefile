@@ -4,7 +4,7 @@ VENV := .venv
 LAB := $(PYTHON) -m lab
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help venv release lab demo test check unit bench lock clean
+.PHONY: help venv release lab demo test check docs bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -20,7 +20,7 @@ $(VENV)/.complete: requirements-dev.lock
 	@touch $@
 
 release: venv ## the stand-in Harbor release, Traefik's image and an upstream's content
-	@$(PYTHON) -m lab.release all
+	@$(PYTHON) -m lab.release build && $(PYTHON) -m lab.release traefik
 
 lab: venv release ## disposable hosts to try it on; `make clean` takes them down
 	@$(LAB) up
@@ -35,6 +35,10 @@ check: venv ## format, lint, types, unit tests: under 20 s
 test: check ## every test, unit and integration
 	@$(VENV)/bin/pytest tests/integration
 
+docs: venv ## write the reference of the settings and the editor's schema
+	@$(VENV)/bin/python -m harbor.reference > docs/settings.md
+	@$(VENV)/bin/python -m harbor.schema > files/hosts.schema.json
+
 bench: venv ## how long things take
 	@for script in bench/bench_*.py; do $(VENV)/bin/python $$script || exit 1; done
 
@@ -44,5 +48,5 @@ lock: venv ## pin the dependencies anew, with hashes
 	$$pin --extra dev -o requirements-dev.lock pyproject.toml
 
 clean: ## take down every lab host of this clone and remove what was built
-	@[ ! -d .lab ] || $(LAB) down --all
+	@[ ! -d .lab ] || $(LAB) down
 	@rm -rf .lab $(VENV) .pytest_cache .mypy_cache .ruff_cache
