@@ -28,24 +28,16 @@ def must_be_installed(facts: Mapping[str, Output]) -> None:
 
 
 def stop(facts: Mapping[str, Output]) -> list[Change]:
-    """What stops it: the unit where it is active, and what runs beside it. Volumes stay."""
+    """The next thing to stop: the unit where it is active, then what still runs. Volumes stay."""
     unit = dict(line.split("=", 1) for line in facts.get("state", NOT_READ).lines)
-    names = sorted(container.name for container in stack.containers(facts))
-    changes: list[Change] = []
-    active = unit.get("LoadState") == "loaded" and unit.get("ActiveState") != "inactive"
-    if active:
+    if unit.get("LoadState") == "loaded" and unit.get("ActiveState") != "inactive":
         script = "systemctl stop harbor.service\nsystemctl reset-failed harbor.service || true"
-        why = f"harbor.service is {unit['ActiveState']}: stop it"
-        changes.append(Run(why, script, STOP_SECONDS))
-    if names:
-        why = f"remove the containers that are left of {', '.join(names)}"
-        # The label's only, so that nothing is asked of compose when all are gone.
-        left = f"docker ps -aq --filter label=com.docker.compose.project={paths.PROJECT}"
-        script = (
-            f'[ -z "$({left})" ] || {command(paths.COMPOSE_WRAPPER, "down", "--remove-orphans")}'
-        )
-        changes.append(Run(why, script, STOP_SECONDS))
-    return changes
+        return [Run(f"harbor.service is {unit['ActiveState']}: stop it", script, STOP_SECONDS)]
+    names = sorted(container.name for container in stack.containers(facts))
+    if not names:
+        return []
+    script = command(paths.COMPOSE_WRAPPER, "down", "--remove-orphans")
+    return [Run(f"remove the containers {', '.join(names)}", script, STOP_SECONDS)]
 
 
 def restart(service: str) -> Run:
@@ -55,4 +47,5 @@ def restart(service: str) -> Run:
 
 def execute(service: str, argv: list[str]) -> str:
     """Shell text that runs `argv` in a service's container, without a terminal."""
-    return command(paths.COMPOSE_WRAPPER, "exec", "-T", service, *argv)
+    quiet = "DIRENV_LOG_FORMAT="  # else direnv's own lines stand among the program's
+    return command("env", quiet, paths.COMPOSE_WRAPPER, "exec", "-T", service, *argv)

@@ -7,8 +7,8 @@ from harbor.shell import Output
 
 # A lock is a flock: it is held while somebody has it open, whatever the files say.
 HELD = f"[ -e {paths.LOCK} ] && ! flock -n {paths.LOCK} true"
-AGE = f"echo; echo $(( $(date +%s) - $(stat -c %Y {paths.LOCK}) ))"
-PROBE = f"{HELD} && cat {paths.LOCK_HOLDER} && {AGE}"
+AGE = f"echo $(( $(date +%s) - $(stat -c %Y {paths.LOCK}) ))"
+PROBE = f"{HELD} && cat {paths.LOCK_HOLDER} && echo && {AGE}"
 LEFT = f"! {{ {HELD}; }} && cat {paths.LOCK_HOLDER}"
 AT_WORK = f"[ -e {paths.APPLY_LOCK} ] && ! flock -n {paths.APPLY_LOCK} true"
 

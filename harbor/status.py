@@ -196,7 +196,7 @@ def lines(settings: Settings, status: Status) -> list[str]:
         for c in status.components
     ]
     rows += [(name, "MISSING", "-", "-", "-") for name in missing]
-    told = status.harbor
+    told, problems = status.harbor, sorted(status.problems.items())
     parts = ", ".join(f"{name} {state}" for name, state in told.items() if name != "harbor")
     return [
         *table([heading, *rows]),
@@ -207,7 +207,7 @@ def lines(settings: Settings, status: Status) -> list[str]:
         f"lock         {lock.words(dict(status.locked_by)) if status.locked_by else 'free'}",
         f"last change  {_audit_words(status.last_audit)}",
         f"inventory    {_drift_words(status.drift)}",
-        *(f"problem      {name}: {reason}" for name, reason in sorted(status.problems.items())),
+        *(f"problem      {name}: {' '.join(reason.split())}" for name, reason in problems),
     ]
 
 

@@ -54,12 +54,15 @@ def stop(target: Target, settings: Settings) -> str:
 
 
 def _take_down(target: Target, settings: Settings) -> None:
-    changes = lifecycle.stop(target.host.read(lifecycle.probe(settings)))
-    apply(target, "stop", changes)
+    """The unit first; compose only for what it left."""
+    for _ in ("the unit", "what runs beside it"):
+        changes = lifecycle.stop(target.host.read(lifecycle.probe(settings)))
+        if not changes:
+            return
+        apply(target, "stop", changes)
     left = lifecycle.stop(target.host.read(lifecycle.probe(settings)))
     if left:
-        reasons = "\n".join(f"  {change.why}" for change in left)
-        raise NotConverged(f"stopped, and still there:\n{reasons}")
+        raise NotConverged(f"stopped, and still there: {left[0].why}")
 
 
 def restarting(service: str) -> Work:

@@ -73,7 +73,7 @@ def _refuse_unless_whole(settings: Settings, look: Look) -> None:
     stopped = [name for name in prune.stopped_of_ours(look.engine) if name not in down]
     if not down and not stopped:
         return
-    lines = [f"  {name}: {reason}" for name, reason in sorted(down.items())]
+    lines = [f"  {name}: {' '.join(reason.split())}" for name, reason in sorted(down.items())]
     lines += [f"  container {name} does not run" for name in stopped]
     present = prune.releases(settings, look.facts, 1).present
     lost = prune.endangered(settings, look.engine, present)
