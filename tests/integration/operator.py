@@ -34,7 +34,7 @@ class Done:
     def changes(self) -> list[str]:
         """The lines of changes, applied (`+`) or pending (`~`), without host and step."""
         words = (line.split(" ", 2) for line in self.text.splitlines())
-        return [word[2] for word in words if len(word) == 3 and word[1] in "+~"]
+        return [word[2] for word in words if len(word) == 3 and word[1] in ("+", "~")]
 
 
 @dataclass

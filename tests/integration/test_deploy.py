@@ -5,15 +5,14 @@ The tests of a suite share one host and run in the order they stand here.
 
 import re
 import shlex
-import subprocess
-import sys
 import time
 
 import pytest
 
 from lab import HostSpec
+from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
-from tests.integration.operator import CANARIES, ROOT, operator
+from tests.integration.operator import CANARIES, operator
 
 MIRROR = "registry.upstream.test"
 # Everything that a deploy writes; what Harbor itself writes while it runs stays out.
@@ -125,11 +124,7 @@ def test_a_second_deploy_writes_nothing_and_needs_one_connection_and_two_command
 
 
 def test_an_image_is_pulled_through_the_cache_and_again_without_the_upstream(site, first_deploy):
-    subprocess.run(
-        [sys.executable, "-m", "lab.release", "upstream", f"http://{site.upstream.address}:5000"],
-        cwd=ROOT,
-        check=True,
-    )
+    list(upstream.push_all(upstream.serve(site.upstream)))
     created = site.api(
         "POST",
         "/registries",
