@@ -48,3 +48,11 @@ def bare(lab, releases, tmp_path, request):
     return make
 
 
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+def site(request, releases, tmp_path_factory):
+    """A deployed host for the tests of the operating tasks; each of them leaves it healthy."""
+    from tests.integration.operating import Site
+
+    made = Site(request.param, tmp_path_factory.mktemp(f"operate-{request.param}"))
+    yield made
+    made.lab.down()
