@@ -1,6 +1,7 @@
 """How verify proves that a client pulls through its cache."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,12 +137,19 @@ class Trial:
             "hit": hit and seen.seen,
             "seconds": milliseconds / 1000,
             "bytes": content.size,
+            "blobs_asked_for": seen.blobs,
         }
         if not seen.seen:
             raise NotConverged(
                 f"{self.runtime}: {self.name} was pulled, and Harbor saw nothing of it: "
                 "it came from the origin",
                 "`fab use-cache` shows what is not in effect; is the client's address right?",
+            )
+        if not hit and seen.blobs < len(content.blobs):
+            raise Refused(
+                f"{self.runtime}: some layers of {self.name} were on this client already, so the "
+                "cache was not asked for them",
+                "choose an image that shares none: --image",
             )
         word = "hit" if hit else "miss"
         self.target.say(
@@ -187,8 +195,14 @@ def verify(c: invoke.Context, *, wanted_image: str, cut_off: bool, as_json: bool
     loaded = load()
     clients = _clients.gather(c, loaded)
     image = images.parse(wanted_image) if wanted_image else None
+    # One client at a time, so that what Harbor's log shows is this one's; a failure stops no other.
+    turn = threading.Lock()
 
     def work(target: _fleet.Target) -> str:
+        with turn:
+            return prove(target)
+
+    def prove(target: _fleet.Target) -> str:
         source = clients.source(target.host.name)
         host = _fleet.open_host(
             c,
@@ -208,7 +222,6 @@ def verify(c: invoke.Context, *, wanted_image: str, cut_off: bool, as_json: bool
         work,
         loaded=loaded,
         secrets=_clients.secrets(clients),
-        one_by_one=True,
         as_json=as_json,
     )
 
