@@ -12,8 +12,9 @@ from harbor.configuration.state import Answers, Context, Scope, State, reads
 from harbor.errors import CHANGES_PENDING, NotConverged, OpsError, Refused, RemoteError, Unhealthy
 from harbor.settings import Settings
 from harbor.shell import Secret
+from harbor.steps import health
 from harbor.versions import Version
-from tasks import _api
+from tasks import _api, _converge
 from tasks._fleet import Target, holder
 
 # Objects that need others wait for the next look: registry, project, what is in it, one to verify.
@@ -69,11 +70,11 @@ def configure(
     if not settings.harbor.configuration.declared() and not prune:
         return NOTHING
     before = len(target.result.changes)
-    prints = _fingerprints(target, settings)
+    prints = _reachable(target, settings)
     with _api.connected(target, settings) as api:
         run = _run(target, settings, api, prints)
         run.rotate = rotate
-        _converge(run)
+        _bring(run)
         if prune:
             _prune(run, yes=yes)
         target.result.details["requests"] = api.counts
@@ -81,11 +82,27 @@ def configure(
     return f"{changed} changed" if changed else "no changes"
 
 
-def preview(target: Target, settings: Settings) -> int:
-    """Say what `configure` would change; how much it is. Makes no write request."""
-    if not settings.harbor.configuration.declared():
-        return 0
-    prints = _fingerprints(target, settings)
+def after(target: Target, settings: Settings, words: str) -> str:
+    """The end of a deploy, where it is to configure; `words` are those of what went before."""
+    if not (settings.harbor.configure and settings.harbor.configuration.declared()):
+        return words
+    configure(target, settings)
+    changed = len(target.result.changes)
+    return f"{changed} changed" if changed else words
+
+
+def preview(target: Target, settings: Settings, words: str) -> str:
+    """Say what `configure` would change. Makes no write request.
+
+    `words` are those of what was looked at before; they stay where this has nothing to add.
+    """
+    if not (settings.harbor.configure and settings.harbor.configuration.declared()):
+        return words
+    try:
+        prints = _reachable(target, settings)
+    except Unhealthy:
+        target.say("configuration: Harbor does not answer, and cannot be compared", "yellow")
+        return words
     with _api.connected(target, settings) as api:
         run = _run(target, settings, api, prints)
         plan = run.look()
@@ -96,9 +113,24 @@ def preview(target: Target, settings: Settings) -> int:
         _record(target, call, "~")
     if plan.problems:
         raise _refused(plan)
-    if plan.calls:
-        target.result.code = CHANGES_PENDING
-    return len(plan.calls)
+    if not plan.calls:
+        return words
+    target.result.code = CHANGES_PENDING
+    return f"{len(target.result.changes)} to change"
+
+
+def _reachable(target: Target, settings: Settings) -> Fingerprints:
+    """What was sent before; Unhealthy where Harbor does not answer on its host."""
+    probe = {**fingerprints.probe(settings.harbor.data_volume), **_answers(settings)}
+    facts = target.host.read(probe)
+    # While core is down nginx answers in its place, and not with JSON.
+    if '"components"' not in facts["answers"].text:
+        raise Unhealthy("Harbor does not answer on its host", "`fab status` says more")
+    return fingerprints.parse(facts)
+
+
+def _answers(settings: Settings) -> dict[str, str]:
+    return {"answers": health.probe(settings)["body"]}
 
 
 def _fingerprints(target: Target, settings: Settings) -> Fingerprints:
@@ -122,7 +154,7 @@ def _run(target: Target, settings: Settings, api: _api.Api, prints: Fingerprints
     return Run(target, settings, api, running, prints)
 
 
-def _converge(run: Run) -> None:
+def _bring(run: Run) -> None:
     plan = run.look()
     plan += _preflight(run, plan)
     _say(run.target, plan)
@@ -133,6 +165,7 @@ def _converge(run: Run) -> None:
     with run.target.host.lock(holder("configure"), run.target.progress):
         run.prints = _fingerprints(run.target, run.settings)
         _apply(run, run.look())
+        _converge.audit(run.target, "configure")
     _ping(run)
 
 
@@ -255,6 +288,7 @@ def _prune(run: Run, *, yes: bool) -> None:
         raise Refused("not confirmed: nothing was deleted")
     with run.target.host.lock(holder("configure --prune-undeclared"), run.target.progress):
         _apply(run, plan)
+        _converge.audit(run.target, "configure --prune-undeclared")
 
 
 def _say(target: Target, plan: Plan) -> None:

@@ -9,15 +9,15 @@ from fabric import task
 AS_JSON = {"json": "print one JSON document on standard output, everything else on standard error"}
 
 
-@task(help=AS_JSON)
-def deploy(c: invoke.Context, json: bool = False) -> None:
+@task(help={**AS_JSON, "no-configure": "leave Harbor's own configuration alone"})
+def deploy(c: invoke.Context, json: bool = False, no_configure: bool = False) -> None:
     """Bring each Harbor host to what the inventory says, and wait until it is healthy.
 
     Says what changes and why; changes nothing where nothing differs. Several hosts go one
     after the other, each healthy before the next.
     """
     from harbor.settings import Settings
-    from tasks import _converge, _fleet, _history
+    from tasks import _configure, _converge, _fleet, _history
     from tasks._inventory import load
     from tasks._steps import STEPS
 
@@ -27,7 +27,7 @@ def deploy(c: invoke.Context, json: bool = False) -> None:
         words = _converge.converge(target, settings, loaded, STEPS)
         if target.result.changes:
             _history.warn_of_push(target, settings)
-        return words
+        return words if no_configure else _configure.after(target, settings, words)
 
     _fleet.run_harbors(c, work, one_by_one=True, as_json=json)
 
@@ -39,11 +39,12 @@ def plan(c: invoke.Context, json: bool = False) -> None:
     Files are shown as diffs, secrets masked. What a step needs from an earlier one is assumed.
     """
     from harbor.settings import Settings
-    from tasks import _converge, _fleet
+    from tasks import _configure, _converge, _fleet
     from tasks._steps import STEPS
 
     def work(target: _fleet.Target, settings: Settings) -> str:
-        return _converge.preview(target, settings, STEPS)
+        words = _converge.preview(target, settings, STEPS)
+        return _configure.preview(target, settings, words)
 
     _fleet.run_harbors(c, work, read_only=True, as_json=json)
 
