@@ -73,12 +73,14 @@ def _one_kind(field: dict[str, Any]) -> str:
         return f"`{field['const']}`"
     if field.get("type") == "array":
         return f"list of {_kind(field['items'])}"
-    return {"object": "mapping", "integer": "number"}.get(field.get("type", "any"), field.get("type", "any"))
+    kind = str(field.get("type", "any"))
+    return {"object": "mapping", "integer": "number"}.get(kind, kind)
 
 
 def _references(field: dict[str, Any]) -> list[str]:
+    more = field.get("additionalProperties")
     places = [field, *field.get("anyOf", []), field.get("items", {})]
-    places += [field.get("additionalProperties", {})] if isinstance(field.get("additionalProperties"), dict) else []
+    places += [more] if isinstance(more, dict) else []
     return [place["$ref"].rpartition("/")[2] for place in places if "$ref" in place]
 
 

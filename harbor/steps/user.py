@@ -21,7 +21,6 @@ def folders(settings: Settings) -> dict[str, str]:
         f"{paths.certificates(data)}/own": f"{own} 700",
         f"{data}/ca_download": f"{own} 755",
         paths.TRAEFIK_DYNAMIC: f"{own} 755",
-        paths.STATE: "root:root 750",
     }
 
 

@@ -106,7 +106,9 @@ def small_harbor(**more: Any) -> dict[str, Any]:
     }
 
 
-def operator(folder: Path, lab: Lab, *harbors: str, clients: tuple[str, ...] = (), **harbor: Any) -> Operator:
+def operator(
+    folder: Path, lab: Lab, *harbors: str, clients: tuple[str, ...] = (), **harbor: Any
+) -> Operator:
     """An operator whose inventory names these hosts of the lab."""
     hosts: dict[str, Any] = {name: {"role": "harbor"} for name in harbors}
     hosts |= {name: {"role": "client", "cache": harbors[0]} for name in clients}

@@ -33,7 +33,10 @@ def test_rule(me, changes, message):
     ("secrets", "message"),
     [
         ({"HARBOR_ADMIN_PASSWORD": "Harbor12345"}, "HARBOR_ADMIN_PASSWORD: is Harbor's published"),
-        ({"HARBOR_DATABASE_PASSWORD": "root123"}, "HARBOR_DATABASE_PASSWORD: is Harbor's published"),
+        (
+            {"HARBOR_DATABASE_PASSWORD": "root123"},
+            "HARBOR_DATABASE_PASSWORD: is Harbor's published",
+        ),
         ({"HARBOR_ADMIN_PASSWORD": "Abcdef$12"}, "only letters, digits"),
         ({"HARBOR_ADMIN_PASSWORD": ""}, "HARBOR_ADMIN_PASSWORD: is missing"),
     ],

@@ -71,7 +71,7 @@ def first_plan(site):
 def first_deploy(site, first_plan):
     # Whoever looks at the process list of the host while we work must see no secret.
     watch = "while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -ao 'Canary-[A-Z][a-z]*'; sleep 0.05; done"
-    site.host.run(f"setsid sh -c \"{watch}\" > /run/seen-in-argv 2>/dev/null </dev/null &")
+    site.host.run(f'setsid sh -c "{watch}" > /run/seen-in-argv 2>/dev/null </dev/null &')
     return site.me.fab("deploy")
 
 
@@ -91,7 +91,9 @@ def test_the_cache_answers_over_tls_with_the_certificate_of_our_ca(site, first_d
     assert (site.me.folder / "ca" / "ca.crt").read_text() == ca
 
 
-def test_http_is_redirected_and_the_dashboard_and_harbors_own_port_are_not_exposed(site, first_deploy):
+def test_http_is_redirected_and_the_dashboard_and_harbors_own_port_are_not_exposed(
+    site, first_deploy
+):
     ask = "curl -s -o /dev/null -w '%{http_code} %{redirect_url}' --max-time 5"
 
     redirect = site.client.run(f"{ask} http://{HARBOR_NAME}/x").stdout
@@ -99,7 +101,10 @@ def test_http_is_redirected_and_the_dashboard_and_harbors_own_port_are_not_expos
     own = site.client.run(f"{ask} http://{HARBOR_NAME}:8080/", check=False)
 
     assert redirect == f"301 https://{HARBOR_NAME}/x"
-    assert "traefik" not in site.client.run(f"curl -sk https://{HARBOR_NAME}/dashboard/").stdout.lower()
+    assert (
+        "traefik"
+        not in site.client.run(f"curl -sk https://{HARBOR_NAME}/dashboard/").stdout.lower()
+    )
     assert dashboard[:3] in ("200", "404")  # Harbor's portal answers every path of its own
     assert own.returncode != 0
 
@@ -110,7 +115,9 @@ def test_a_second_plan_is_empty(site, first_deploy):
     assert done.changes == []
 
 
-def test_a_second_deploy_writes_nothing_and_needs_one_connection_and_two_commands(site, first_deploy):
+def test_a_second_deploy_writes_nothing_and_needs_one_connection_and_two_commands(
+    site, first_deploy
+):
     before = site.state()
     accepted = "journalctl -q -o cat | grep -c 'Accepted publickey for deploy' || :"
     connections = int(site.host.run(accepted).stdout)
@@ -137,12 +144,12 @@ def test_an_image_is_pulled_through_the_cache_and_again_without_the_upstream(sit
         "/projects",
         f'{{"project_name": "proxy.upstream", "registry_id": {number}, "metadata": {{"public": "true"}}}}',
     )
-    site.client.run(
-        f"install -D -m 0644 /root/ca.crt /etc/docker/certs.d/{HARBOR_NAME}/ca.crt"
-    )
+    site.client.run(f"install -D -m 0644 /root/ca.crt /etc/docker/certs.d/{HARBOR_NAME}/ca.crt")
     image = f"{HARBOR_NAME}/proxy.upstream/library/busybox:1.36"
 
-    pulled = site.client.run(f"docker pull -q {image} && docker run --rm {image} echo it runs").stdout
+    pulled = site.client.run(
+        f"docker pull -q {image} && docker run --rm {image} echo it runs"
+    ).stdout
 
     assert (created[0], project[0]) == (201, 201)
     assert pulled.endswith("it runs\n")
@@ -199,7 +206,10 @@ def test_one_setting_changes_one_thing(site, first_deploy):
                 "service: systemd has an older harbor.service",
             ],
         ),
-        ("chmod 644 /opt/harbor/harbor.yml", ["config: /opt/harbor/harbor.yml: mode is 644, not 600"]),
+        (
+            "chmod 644 /opt/harbor/harbor.yml",
+            ["config: /opt/harbor/harbor.yml: mode is 644, not 600"],
+        ),
         (
             "rm -rf /root/.local/share/direnv",
             ["environment: direnv: .envrc is not approved as it is"],

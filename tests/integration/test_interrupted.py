@@ -133,7 +133,7 @@ def test_a_change_interrupted_at_random_moments_converges(site):
 
 
 def test_two_deploys_at_once(site):
-    host, me = site
+    _, me = site
     me.set(log={"level": "fatal"})
     first = started(me, until=r"\+ config")
 

@@ -187,7 +187,7 @@ class TestStoreSurvives:
         self.check(site, before)
         assert site.is_healthy()
 
-    def test_power_cut(self, site):
+    def test_power_cut(self, site, record_property):
         before = site.store()
 
         site.host.power_off()
@@ -195,7 +195,7 @@ class TestStoreSurvives:
         seconds = site.wait_healthy()
 
         self.check(site, before)
-        print(f"{site.suite}: healthy {seconds:.0f} s after a power cut")
+        record_property("seconds", round(seconds))
         assert site.run(STARTED).splitlines()[0].endswith("/harbor-log")
 
     @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ class TestStoreSurvives:
         assert "no changes" in site.me.fab("plan").text
 
 
-def test_reboot(site):
+def test_reboot(site, record_property):
     site.host.reboot()
     seconds = site.wait_healthy()
 
-    print(f"{site.suite}: healthy {seconds:.0f} s after a reboot")
+    record_property("seconds", round(seconds))
     assert site.run(STARTED).splitlines()[0].endswith("/harbor-log")
     assert site.run("systemctl is-active harbor").strip() == "active"
     assert "no changes" in site.me.fab("plan").text

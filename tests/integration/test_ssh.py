@@ -33,7 +33,9 @@ def reach(lab, user="deploy", known_hosts=None, sudo="", **kwargs):
     base = fabric.Config(overrides={"sudo": {"password": sudo}})
     config = connect_config([lab.ssh_config], base)
     files = (known_hosts or lab.known_hosts,)
-    return Host("target", Connection("target", user=user, config=config, known_hosts=files, **kwargs))
+    return Host(
+        "target", Connection("target", user=user, config=config, known_hosts=files, **kwargs)
+    )
 
 
 @pytest.mark.parametrize("user", ["root", "deploy", "careful"])
@@ -98,7 +100,9 @@ def test_a_jump_host_is_checked_too(me, lab, host, tmp_path):
     kept = [line for line in lab.known_hosts.read_text().splitlines() if "bastion" not in line]
     (tmp_path / "known").write_text("\n".join(kept) + "\n")
     config = tmp_path / "ssh_config"
-    config.write_text(lab.ssh_config.read_text().replace(str(lab.known_hosts), str(tmp_path / "known")))
+    config.write_text(
+        lab.ssh_config.read_text().replace(str(lab.known_hosts), str(tmp_path / "known"))
+    )
     me.values["ssh"] = {"config": str(config)}
 
     done = me.fab("preflight", expect=4)
@@ -109,9 +113,13 @@ def test_a_jump_host_is_checked_too(me, lab, host, tmp_path):
 def test_a_command_that_fails_says_which_and_how(lab, host):
     reached = reach(lab)
 
-    with pytest.raises(RemoteError, match=r"second: failed with status 3\n  oops"):
-        with reached.lock(holder("test"), print):
-            reached.apply([Run("first", "true"), Run("second", "echo oops; exit 3")], print, print)
+    changes = [Run("first", "true"), Run("second", "echo oops; exit 3")]
+
+    with (
+        pytest.raises(RemoteError, match=r"second: failed with status 3\n  oops"),
+        reached.lock(holder("test"), print),
+    ):
+        reached.apply(changes, print, print)
 
 
 def test_a_plan_cannot_write(lab, host):
@@ -127,9 +135,11 @@ def test_two_at_once_one_works_the_other_says_who_holds_it(lab, host):
 
     with first.lock(holder("deploy"), print):
         assert second.lock_holder()["why"] == "deploy"
-        with pytest.raises(Locked, match=r"locked by root on .* since 20.*: deploy") as error:
-            with second.lock(holder("other"), print):
-                pass
+        with (
+            pytest.raises(Locked, match=r"locked by root on .* since 20.*: deploy") as error,
+            second.lock(holder("other"), print),
+        ):
+            pass
     assert error.value.code == 5
     assert second.lock_holder() == {}
 

@@ -440,7 +440,7 @@ class TestStack:
         assert change.why == "created from an older configuration: traefik"
 
     def test_a_service_no_longer_wanted(self):
-        row = "\t".join(["trivy-adapter", "trivy-adapter", "running", "Up", "c1", "", "image"])
+        row = "trivy-adapter\ttrivy-adapter\trunning\tUp\tc1\t\timage"
 
         (change,) = stack.plan(settings(), self.facts([row]))
 
