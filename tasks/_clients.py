@@ -299,13 +299,17 @@ def _show(target: Target, found: Look) -> str:
     return "no changes"
 
 
+def refuse_while_used(target: Target) -> None:
+    """Raise Refused where the cache is in use: it could not be reached without its CA."""
+    known = plan.journals(target.host.read(plan.probe()), "use")
+    if any(not one.empty for one in known.values()):
+        raise Refused("use-cache is in effect here and needs the CA", "first: fab unuse-cache")
+
+
 def undo(target: Target, task: Task, options: ClientOptions, *, force: bool) -> str:
     """Put every file of this task back, runtime by runtime. Returns the closing words."""
     outputs = target.host.read(plan.probe())
     there, known = plan.found(outputs, options), plan.journals(outputs, task)
-    others = plan.journals(outputs, "use")
-    if task == "trust" and any(not journal_.empty for journal_ in others.values()):
-        raise Refused("use-cache is in effect here and needs the CA", "first: fab unuse-cache")
     changes = {
         name: change
         for name, mine in known.items()

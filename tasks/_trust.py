@@ -13,9 +13,10 @@ from harbor.clients import plan as planning
 from harbor.clients import served
 from harbor.clients.part import Part
 from harbor.errors import ConnectError, Refused, SettingsError
+from harbor.inventory import cache_of, client_options
 from harbor.settings import Settings
-from tasks import _clients, _fleet
-from tasks._inventory import load
+from tasks import _clients, _fleet, _login
+from tasks._inventory import harbor_settings, load
 
 FETCH_SECONDS = 15
 
@@ -39,7 +40,10 @@ def trust(c: invoke.Context, how: How) -> None:
     limit = threading.Semaphore(_fleet.PARALLEL)
 
     def work(target: _fleet.Target) -> str:
-        return _trust_one(target, clients, how, limit)
+        words = _trust_one(target, clients, how, limit)
+        if how.login:
+            _login.log_in(c, target, loaded, clients.source(target.host.name))
+        return words if not target.result.changes else f"{len(target.result.changes)} changed"
 
     _fleet.run(
         c,
@@ -50,6 +54,22 @@ def trust(c: invoke.Context, how: How) -> None:
         read_only=how.plan,
         as_json=how.json,
     )
+
+
+def untrust(c: invoke.Context, *, force: bool, as_json: bool) -> None:
+    loaded = load()
+    names = list(loaded.hosts(_fleet.wanted(c), "client"))
+    harbors = _clients.Clients(loaded, names).harbors()
+    settings = {s.name: s for s in harbor_settings(loaded, harbors, keep_ca=False)}
+
+    def work(target: _fleet.Target) -> str:
+        name = target.host.name
+        _clients.refuse_while_used(target)
+        _login.log_out(c, target, loaded, settings[str(cache_of(loaded.inventory, name))])
+        return _clients.undo(target, "trust", client_options(loaded.inventory, name), force=force)
+
+    secrets = [secret for one in settings.values() for secret in one.secrets.all()]
+    _fleet.run(c, "client", work, loaded=loaded, secrets=secrets, as_json=as_json)
 
 
 def _trust_one(

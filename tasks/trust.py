@@ -49,15 +49,6 @@ def trust_cert(
 )
 def untrust_cert(c: invoke.Context, force: bool = False, json: bool = False) -> None:
     """Take out of each client exactly what `trust-cert` put in, and restore what was there."""
-    from harbor.inventory import client_options
-    from tasks import _clients, _fleet
-    from tasks._inventory import load
+    from tasks import _trust
 
-    loaded = load()
-
-    def work(target: _fleet.Target) -> str:
-        options = client_options(loaded.inventory, target.host.name)
-        _clients.undo(target, "login", options, force=force)
-        return _clients.undo(target, "trust", options, force=force)
-
-    _fleet.run(c, "client", work, loaded=loaded, as_json=json)
+    _trust.untrust(c, force=force, as_json=json)

@@ -111,6 +111,17 @@ def _script(task: Task, part: Part, writes: list[WriteFile], stale: list[str]) -
     )
 
 
+def around(task: Task, runtime: str, path: str, body: str, why: str) -> Run:
+    """A program that writes `path` by itself, as a change that is undone when it fails."""
+    steps = [*_prelude(task, runtime, ""), "begin", command("folder", path.rpartition("/")[0])]
+    return Run(why, "\n".join([*steps, command("keep", path), f"(\n{body}\n)", "commit"]))
+
+
+def drop(task: Task, runtime: str, body: str, why: str) -> Run:
+    """Run `body` and forget what was remembered, without putting it back."""
+    return Run(why, f"{body}\nrm -rf {quote(folder(task, runtime))}")
+
+
 def _prelude(task: Task, runtime: str, reload: str) -> list[str]:
     return [
         f"install -d -m 0700 {CLIENTS}",
