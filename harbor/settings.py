@@ -276,11 +276,11 @@ class History(Section):
 
     @model_validator(mode="after")
     def _known_remote(self) -> "History":
+        if self.remote and re.search(r"://[^/@]*:[^/@]*@", self.remote):
+            raise ValueError("remote: no password in an address: use a deploy key")
         over_ssh = self.remote and ("@" in self.remote or self.remote.startswith("ssh://"))
         if over_ssh and not self.host_key:
             raise ValueError("remote over ssh needs host_key (`ssh-keyscan HOST` shows it)")
-        if self.remote and re.search(r"://[^/@]*:[^/@]*@", self.remote):
-            raise ValueError("remote: no password in an address: use a deploy key")
         return self
 
 
