@@ -184,9 +184,7 @@ def wait_healthy(target: Target, settings: Settings, facts: Mapping[str, Output]
 def _last_words(target: Target, settings: Settings, wrong: dict[str, str]) -> str:
     lines = [f"not healthy after {settings.harbor.health_deadline} s:"]
     lines += [f"  {name}: {reason}" for name, reason in sorted(wrong.items())]
-    # The API's component names differ from compose's in one case.
-    services = ["postgresql" if name == "database" else name for name in wrong]
-    logs = target.host.read(health.last_words(settings, services)) if services else {}
+    logs = target.host.read(health.last_words(settings, health.services(settings, wrong)))
     for name, output in logs.items():
         lines += [f"last lines of {name}:", *(f"  {text}" for text in output.lines)]
     return "\n".join(lines)

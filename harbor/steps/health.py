@@ -1,7 +1,7 @@
 """Harbor says that it is healthy, every container does, and clients are answered over TLS."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command
@@ -64,6 +64,13 @@ def _harbors_own(body: Output) -> dict[str, str]:
     if answer.get("status") != "healthy" and not wrong:
         wrong["harbor"] = str(answer.get("status"))
     return wrong
+
+
+def services(settings: Settings, wrong: Iterable[str]) -> list[str]:
+    """The services whose log may say why these are wrong, none twice."""
+    edge = "traefik" if settings.harbor.with_traefik else "proxy"
+    others = {"database": "postgresql", "api": "core", "harbor": "core", "https": edge}
+    return list(dict.fromkeys(others.get(name, name) for name in wrong))
 
 
 def last_words(settings: Settings, services: list[str], lines: int = 15) -> dict[str, str]:
