@@ -18,9 +18,9 @@ from harbor.settings import HarborSettings
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _DIGEST = r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
-_REPOSITORY = rf"{_PART}(?:/{_PART})*"
+REPOSITORY = rf"{_PART}(?:/{_PART})*"
 _WHAT = rf"(?:manifests/(?:{_TAG}|{_DIGEST})|(?:blobs|referrers)/{_DIGEST}|tags/list)"
-READ_PATH = rf"^/v2/{_REPOSITORY}/{_WHAT}$"
+READ_PATH = rf"^/v2/{REPOSITORY}/{_WHAT}$"
 PING_PRIORITY, READ_PRIORITY = 200, 100
 # Harbor challenges only when the header is absent; a word without a scheme is served as
 # anonymous, and it also replaces whatever login a client sends along.

@@ -1,11 +1,13 @@
 """Image names as people write them, and what a registry says an image consists of."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harbor.errors import Refused, SettingsError
+from harbor.mirrors import REPOSITORY
 
 HUB = "docker.io"
 HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io")
@@ -46,7 +48,7 @@ def parse(text: str) -> Image:
     if registry in HUB_NAMES:
         registry = HUB
         repository = repository if "/" in repository else f"library/{repository}"
-    if not repository or repository != repository.lower() or " " in text.strip():
+    if not re.fullmatch(REPOSITORY, repository):
         raise SettingsError(f"{text!r} is no name of an image")
     return Image(registry, repository, (f":{tag}" if tag else "") + (f"@{digest}" if at else ""))
 

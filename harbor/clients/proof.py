@@ -131,8 +131,9 @@ def hub_budget() -> str:
 
 def parse_budget(headers: str) -> str:
     """`76 of 100 in 6 h` from Docker Hub's headers, or `unlimited` where it sends none."""
-    numbers = dict(re.findall(r"(?im)^ratelimit-(limit|remaining): *(\d+)", headers))
-    window = re.search(r"(?im)^ratelimit-limit: *\d+;w=(\d+)", headers)
+    headers = headers.lower()
+    numbers = dict(re.findall(r"(?m)^ratelimit-(limit|remaining): *(\d+)", headers))
+    window = re.search(r"(?m)^ratelimit-limit: *\d+;w=(\d+)", headers)
     if len(numbers) < 2:
         return "unlimited"
     hours = f" in {int(window[1]) // 3600} h" if window else ""
