@@ -6,7 +6,6 @@ machine are not asked either.
 """
 
 import contextlib
-import json
 import os
 import tempfile
 import threading
@@ -114,7 +113,8 @@ class Api:
         self.get("/users/current")
 
     def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        return self._answer("reads", "GET", path, params=params).json()
+        """The answer; None where Harbor answers with nothing, as it does without a schedule."""
+        return _parsed(self._answer("reads", "GET", path, params=params), path)
 
     def text(self, path: str) -> str:
         """An answer that is no JSON, such as a log."""
@@ -126,7 +126,7 @@ class Api:
         for page in range(1, 10_000):
             query = {**(params or {}), "page": page, "page_size": PAGE_SIZE}
             response = self._answer("reads", "GET", path, params=query)
-            found = response.json() or []
+            found = _parsed(response, path) or []
             items += found
             total = response.headers.get("X-Total-Count")
             done = len(items) >= int(total) if total else len(found) < PAGE_SIZE
@@ -183,7 +183,7 @@ class Api:
         lost = False
         for attempt in range(1, attempts + 1):
             response, reason = self._try(kind, method, path, params, body)
-            if response is not None and response.ok:
+            if response is not None and response.status_code < 300:
                 return response
             if response is not None and lost and method == "POST" and response.status_code == 409:
                 # The attempt whose answer was lost did it; whether right, the next look tells.
@@ -231,6 +231,15 @@ class Api:
         if self._waiting:
             self._waiting(f"Harbor: {reason}: again in {seconds:.1f} s")
         self._sleep(seconds)
+
+
+def _parsed(response: requests.Response, path: str) -> Any:
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except requests.JSONDecodeError:
+        raise ApiError(f"GET {path}", response.status_code, "the answer is no JSON") from None
 
 
 def _passing(status: int) -> bool:
@@ -312,9 +321,3 @@ def _trust(settings: Settings) -> Iterator[bool | str]:
 def version_of(system: Mapping[str, Any]) -> str:
     """`X.Y.Z` of `harbor_version` in GET /systeminfo (`v2.15.2-<commit>`)."""
     return str(system.get("harbor_version", "")).removeprefix("v").partition("-")[0]
-
-
-def parameters(job: Mapping[str, Any]) -> dict[str, Any]:
-    """`job_parameters` of an execution, which the API gives as JSON in a text."""
-    parsed: dict[str, Any] = json.loads(job.get("job_parameters") or "{}")
-    return parsed

@@ -164,9 +164,17 @@ def _bring(run: Run) -> None:
         return
     with run.target.host.lock(holder("configure"), run.target.progress):
         run.prints = _fingerprints(run.target, run.settings)
-        _apply(run, run.look())
-        _converge.audit(run.target, "configure")
+        _audited(run, "configure", run.look())
     _ping(run)
+
+
+def _audited(run: Run, why: str, plan: Plan) -> None:
+    """`_apply`, with its line in the audit log also where it ends early."""
+    try:
+        _apply(run, plan)
+    finally:
+        if run.target.result.changes:
+            _converge.audit(run.target, why)
 
 
 def _preflight(run: Run, plan: Plan) -> Plan:
@@ -287,8 +295,7 @@ def _prune(run: Run, *, yes: bool) -> None:
     if not yes and not run.target.report.ask(run.target.host.name, question):
         raise Refused("not confirmed: nothing was deleted")
     with run.target.host.lock(holder("configure --prune-undeclared"), run.target.progress):
-        _apply(run, plan)
-        _converge.audit(run.target, "configure --prune-undeclared")
+        _audited(run, "configure --prune-undeclared", plan)
 
 
 def _say(target: Target, plan: Plan) -> None:

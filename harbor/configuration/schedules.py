@@ -45,8 +45,9 @@ def _one(context: Context, job: Job, wanted: Scheduled, parameters: dict[str, An
     if wanted.schedule == "never":
         body: dict[str, Any] = {"schedule": {"type": "None", "cron": ""}}
     else:
-        present = found_parameters(found) if cron != "never" else {}
-        reasons += differences(_comparable(parameters), _comparable(present)).values()
+        if cron != "never":
+            present = _comparable(found_parameters(found))
+            reasons += differences(_comparable(parameters), present).values()
         body = {"schedule": {"type": "Custom", "cron": wanted.schedule}}
     if parameters:
         body["parameters"] = parameters
