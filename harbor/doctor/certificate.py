@@ -99,7 +99,7 @@ def _store(settings: Settings, facts: Facts) -> Found:
         return [(ERROR, f"damaged, and no copy: {', '.join(broken)}", _cure(settings))]
     outdated = store.outdated(found, copy)
     if outdated:
-        cause = f"no copy in {paths.STORE_COPY} of {', '.join(outdated)}"
+        cause = f"no present copy in {paths.STORE_COPY} of {', '.join(outdated)}"
         return [(WARNING, cause, "fab start (copies what is new)")]
     return []
 

@@ -129,7 +129,7 @@ TOGETHER = {
     "certificate store": (
         "mv /var/backups/harbor-cache/certificates /root/copy",
         "mv /root/copy /var/backups/harbor-cache/certificates",
-        "no copy in /var/backups",
+        "no present copy in /var/backups",
     ),
     "database version": (
         "install -d -o 999 /data/database/pg99; echo 99 > /data/database/pg99/PG_VERSION",
