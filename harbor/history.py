@@ -85,7 +85,9 @@ def redacted(settings: Settings) -> bytes:
 
 def git(*words: object) -> str:
     """A git command in the repository, as its owner, which never asks and runs no hooks."""
-    options = ("-C", paths.INSTALL, "-c", "core.hooksPath=/dev/null", "--no-optional-locks")
+    # Everything reaches the disk: else a power cut leaves empty objects (git 2.36 and later).
+    settings = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsync=all")
+    options = ("-C", paths.INSTALL, *settings, "--no-optional-locks")
     home = ("env", f"HOME=/home/{paths.USER}", "GIT_TERMINAL_PROMPT=0")
     return as_user(paths.USER, *home, "git", *options, *words)
 
@@ -95,13 +97,17 @@ def commit_script(settings: Settings) -> str:
 
     Operator and reason are those of the lock under which this runs.
     """
-    init = git("init", "-q", "-b", settings.harbor.history.branch)
     title = '"${why:-change}" "${who:-somebody}" "${from:-the host}"'
     versions = command(settings.harbor.version, settings.harbor.traefik.version)
     form = quote("%s by %s on %s\\n\\nHarbor: %s\\nTraefik: %s\\nEngine: %s\\n")
     return "\n".join(
         [
-            f"[ -d {paths.INSTALL}/.git ] || {init}",
+            # What an interrupted run left: files of root, and git locks older than our own.
+            f"if [ -d {paths.INSTALL}/.git ]; then",
+            f"    chown -R {paths.USER}:{paths.USER} {paths.INSTALL}/.git",
+            f"    find {paths.INSTALL}/.git -name '*.lock' ! -newer {paths.LOCK_HOLDER} -delete",
+            "fi",
+            git("init", "-q", "-b", settings.harbor.history.branch),
             git("add", "-A"),
             f"if {git('diff', '--cached', '--quiet')}; then exit 0; fi",
             _no_secret(settings),

@@ -1,5 +1,6 @@
 """The installation in git: what is in it, what never is, and what can be undone."""
 
+import os
 import subprocess
 
 import pytest
@@ -149,6 +150,7 @@ class Repository:
         monkeypatch.setattr(history, "PUSHED", f"{folder}/input/pushed")
         # Without root there is no other user to be: the words after `runuser -u X --` remain.
         monkeypatch.setattr(history, "as_user", lambda _user, *argv: history.command(*argv))
+        monkeypatch.setattr(paths, "USER", "root")
         bin_folder = folder / "input" / "bin"
         bin_folder.mkdir(parents=True)
         (bin_folder / "docker").write_text("#!/bin/sh\necho 20.10.24\n")
@@ -190,6 +192,16 @@ def test_what_is_committed_and_what_never(repository):
     assert repository.commit().returncode == 0
 
     assert set(SHOULD_BE_IN) == set(repository.git("ls-files").split())
+
+
+def test_locks_of_an_interrupted_run_are_in_nobodys_way(repository):
+    repository.commit()
+    repository.write(".git/index.lock", "")
+    os.utime(repository.folder / ".git/index.lock", (0, 0))
+    repository.write("docker-compose.yml", "changed\n")
+
+    assert repository.commit().returncode == 0
+    assert len(repository.git("log", "--format=%h").split()) == 2
 
 
 def test_operator_reason_and_versions(repository):
