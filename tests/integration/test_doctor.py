@@ -183,8 +183,16 @@ def test_token_realm(site, me):
 
     assert code == 8
     assert list(found) == ["token realm"]
-    assert "sent to http://harbor.local/service/token" in found["token realm"][0]
+    assert "for a token, not to https://harbor-cache.example.com" in found["token realm"][0]
     site.wait_healthy()
+
+
+def wait_answer(site, status):
+    site.run(
+        f"for i in $(seq 60); do [ \"$(curl -sSk --max-time 5 -o /dev/null -w '%{{http_code}}' --resolve "
+        f'{HARBOR_NAME}:443:127.0.0.1 https://{HARBOR_NAME}/)" = {status} ] && exit 0; sleep 0.5; '
+        "done; exit 1"
+    )
 
 
 def test_redirect_loop(site, me):
@@ -196,6 +204,7 @@ def test_redirect_loop(site, me):
         f"{change}; docker restart -t 1 nginx",
         f"cat /root/nginx.conf > {conf}; docker restart -t 1 nginx",
     ):
+        wait_answer(site, "308")  # Traefik notices the restart after a moment
         found, _ = findings(me)
 
     assert "is redirected for ever" in found["redirect loop"][0]
