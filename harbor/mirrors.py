@@ -8,6 +8,7 @@ the name has a route, so no other project, no API and no push can be reached thr
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +45,17 @@ class MirrorName:
 
 
 def project_of(harbor: HarborSettings, upstream: str) -> str:
-    """The proxy project of an upstream."""
-    return harbor.mirrors[upstream].project or f"proxy.{upstream}"
+    """The proxy project of an upstream: as given, as `configuration` binds it, or by its name."""
+    given = harbor.mirrors[upstream].project
+    return given or next(_bound_to(harbor, upstream), f"proxy.{upstream}")
+
+
+def _bound_to(harbor: HarborSettings, upstream: str) -> Iterator[str]:
+    registries = harbor.configuration.registries
+    for name, project in harbor.configuration.projects.items():
+        registry = registries.get(project.registry or "")
+        if registry and registry.upstream == upstream:
+            yield name
 
 
 def served(harbor: HarborSettings) -> list[MirrorName]:

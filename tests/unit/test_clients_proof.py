@@ -340,3 +340,15 @@ def test_the_password_of_a_login_is_no_argument():
     assert not login.keeps_in_clear({"credsStore": "pass"}, HOST)
     permissions = login.robot("x", cache())["permissions"]
     assert permissions[0]["access"] == [{"resource": "repository", "action": "pull"}]
+
+
+def test_a_project_is_found_by_the_registry_that_it_is_bound_to():
+    harbor = settings(
+        mirrors={"registry.k8s.io": {}, "quay.io": {}},
+        configuration={
+            "registries": {"k8s": {"upstream": "registry.k8s.io"}},
+            "projects": {"proxy.k8s.gcr.io": {"registry": "k8s", "public": True}},
+        },
+    ).harbor
+
+    assert caches.all_projects(harbor) == ["proxy.k8s.gcr.io", "proxy.quay.io"]
