@@ -1,10 +1,9 @@
 # `make demo` and `make test` do all their own set-up on a fresh Debian 12, as root.
 PYTHON ?= python3
 VENV := .venv
-LAB := $(PYTHON) -m lab
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help venv release lab demo test check docs bench lock clean
+.PHONY: help venv lab demo test check docs bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -19,11 +18,8 @@ $(VENV)/.complete: requirements-dev.lock
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-release: venv ## the stand-in Harbor release, Traefik's image and an upstream's content
-	@$(PYTHON) -m lab.release build && $(PYTHON) -m lab.release traefik
-
-lab: venv release ## disposable hosts to try it on; `make clean` takes them down
-	@$(LAB) up
+lab: venv ## disposable hosts for the shipped hosts.yaml; `make clean` takes them down
+	@$(PYTHON) -m lab.playground
 
 demo: venv ## fresh lab hosts, deploy, configure, trust-cert, a pull through the cache
 	@lab/demo
@@ -48,5 +44,5 @@ lock: venv ## pin the dependencies anew, with hashes
 	$$pin --extra dev -o requirements-dev.lock pyproject.toml
 
 clean: ## take down every lab host of this clone and remove what was built
-	@[ ! -d .lab ] || $(LAB) down
+	@[ ! -d .lab ] || $(PYTHON) -m lab down
 	@rm -rf .lab $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,11 @@ from invoke import Call, Exit
 
 from harbor.errors import OpsError
 
+INTERRUPTED = (
+    "interrupted: what runs on a host goes on to its end\n\n"
+    "hint: run the same task again: it waits for that and looks first"
+)
+
 
 class Executor(FabricExecutor):
     """Hands the names of `-H` to the task as `c.config.wanted`; turns our errors into exit codes."""
@@ -31,3 +36,5 @@ class Executor(FabricExecutor):
             return super().execute(*tasks)
         except OpsError as error:
             raise Exit(f"error: {error}", error.code) from None
+        except KeyboardInterrupt:
+            raise Exit(INTERRUPTED, 130) from None

@@ -198,6 +198,7 @@ def _prepare(settings: Settings, digest: str) -> str:
         [
             f"cd {paths.INSTALL}",
             "unset host HARBOR_BUNDLE_DIR",
+            f"export HOME=/home/{paths.USER}",
             # A failed prepare leaves harbor.yml with its passwords in input/.
             "trap 'rm -rf input' EXIT",
             command("rm", "-f", paths.PREPARE_STAMP),

@@ -58,7 +58,8 @@ def _account(ids: Output) -> list[Change]:
 
 
 def _folder(path: str, wanted: str, found: Output) -> list[Change]:
-    if found.text == wanted:
+    # Harbor's containers need to pass through, whoever the folder belongs to.
+    if found.text == wanted or (wanted.endswith(" 755") and found.text == "root:root 755"):
         return []
     owner, mode = wanted.split()
     user, group = owner.split(":")

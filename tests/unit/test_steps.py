@@ -116,11 +116,11 @@ class TestUser:
         assert user.plan(settings(), self.facts()) == []
 
     def test_drifted(self):
-        facts = self.facts(**{"/data": ok("root:root 755"), "ids": ok("10000\n10000\nharbor")})
+        facts = self.facts(**{"/data": ok("root:root 700"), "ids": ok("10000\n10000\nharbor")})
 
         assert whys(user.plan(settings(), facts)) == [
             "user harbor is not in group docker",
-            "/data: is root:root 755, not harbor:harbor 755",
+            "/data: is root:root 700, not harbor:harbor 755",
         ]
 
 
