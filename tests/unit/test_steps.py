@@ -273,6 +273,7 @@ class TestTls:
             "fullchain.pem",
             "ca.crt",
             "tls.yml",
+            "mirrors.yml",
         ]
         assert not any("PRIVATE KEY" in c.diff for c in changes)
 
