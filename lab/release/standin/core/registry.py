@@ -154,10 +154,11 @@ def _authorized(core: "Core", request: Request, caller: Caller, repository: str)
     )
     if project is None:
         raise refused
-    access = caller.access
-    allowed = (
-        core.security.actions(caller, project) if access is None else access.get(repository, set())
-    )
+    if caller.access is None:
+        allowed = core.security.actions(caller, project)
+    else:
+        # Harbor looks at the project of a token's scope only, not at the repository.
+        allowed = caller.access.get(project["name"], set())
     if action not in allowed:
         raise refused
     return project
@@ -250,8 +251,9 @@ def _open(call: V2Call, path: str, body: Iterable[bytes] | None = None) -> Answe
 
 
 def _headers(call: V2Call) -> dict[str, str]:
+    """The headers to pass on; Docker sends Accept in several lines."""
     headers = call.request.headers
-    return {name: headers[name] for name in PASSED_ON if headers.get(name)}
+    return {name: ", ".join(headers.get_all(name, [])) for name in PASSED_ON if name in headers}
 
 
 def relay(answered: Answer) -> Response:

@@ -33,7 +33,7 @@ class Caller:
     user_id: int = 0
     sysadmin: bool = False
     robot: Row | None = None
-    access: dict[str, set[str]] | None = None  # of a bearer token: repository -> actions
+    access: dict[str, set[str]] | None = None  # of a bearer token: project -> actions
 
     @property
     def authenticated(self) -> bool:
@@ -126,7 +126,7 @@ class Security:
         if claims is None:
             return ANONYMOUS
         access = {
-            one["name"]: set(one["actions"])
+            one["name"].partition("/")[0]: set(one["actions"])
             for one in claims["access"]
             if one["type"] == "repository"
         }
