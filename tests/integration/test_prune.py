@@ -27,7 +27,7 @@ docker run -d --name others --label com.docker.compose.project=wiki app:1 >/dev/
 docker stop -t 0 others >/dev/null
 docker volume create kept_unused >/dev/null
 docker network create unused >/dev/null
-docker tag app:2 app:dangling; docker tag app:3 app:2; docker rmi app:dangling >/dev/null
+docker tag app:3 app:2
 """
 CLEAN = """
 docker rm -f running stopped others >/dev/null 2>&1
