@@ -1,6 +1,7 @@
 """An operator in a folder of its own: inventory, secrets, and `fab` as a person runs it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,6 +39,26 @@ class Done:
 
 
 @dataclass
+class Started:
+    """A `fab` that may still run, and the file that its output goes to."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def says(self, pattern: str, times: int = 1) -> bool:
+        """Wait until it has printed lines that match so often; False when it ended before."""
+        while len(re.findall(f"(?m)^.*{pattern}", self.text)) < times:
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.05)
+        return True
+
+
+@dataclass
 class Operator:
     """`values` is the inventory; every call of `fab` writes it down first."""
 
@@ -68,25 +89,28 @@ class Operator:
             **more,
         }
 
-    def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
-        """`fab` in the background, its output in one pipe."""
+    def start(self, *words: str, **env: str) -> "Started":
+        """`fab` in the background, all its output in one file."""
         self.write()
-        return subprocess.Popen(
-            [str(FAB), *words],
-            cwd=ROOT,
-            env=self.environment(**env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        log = self.folder / f"fab-{time.monotonic_ns()}.log"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                [str(FAB), *words],
+                cwd=ROOT,
+                env=self.environment(**env),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        return Started(process, log)
 
     def fab(self, *words: str, expect: int | None = 0, **env: str) -> Done:
         """Run `fab` to its end; fails the test when it ends otherwise than expected."""
         began = time.monotonic()
-        process = self.start(*words, **env)
-        text, _ = process.communicate(timeout=900)
-        done = Done(process.returncode, text, time.monotonic() - began)
+        started = self.start(*words, **env)
+        code = started.process.wait(timeout=900)
+        text = started.text
+        done = Done(code, text, time.monotonic() - began)
         assert expect is None or done.code == expect, f"fab {words}: {done.code}\n{text}"
         assert not [canary for canary in self.secrets.values() if canary in text], "a secret shows"
         return done

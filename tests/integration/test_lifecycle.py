@@ -114,18 +114,17 @@ def test_logs(site):
 
 
 def test_logs_that_follow_end_with_ctrl_c(site):
-    process = site.me.start("logs", "--service", "proxy", "--follow", "--tail", "0")
+    started = site.me.start("logs", "--service", "proxy", "--follow", "--tail", "0")
     deadline = time.monotonic() + 60
     while not site.run("pgrep -f 'tail -n 0 -F'", check=False):
         assert time.monotonic() < deadline
         time.sleep(0.5)
 
     site.run("curl -sS http://127.0.0.1:8080/follow-me > /dev/null")
-    assert "follow-me" in next(line for line in process.stdout if "follow-me" in line)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    assert started.says("follow-me")
+    started.process.send_signal(signal.SIGINT)
 
-    assert process.returncode == 0
+    assert started.process.wait(timeout=30) == 0
     deadline = time.monotonic() + 30
     while site.run("pgrep -f 'tail -n 0 -F'", check=False):
         assert time.monotonic() < deadline, "the remote end goes on"
