@@ -15,6 +15,7 @@ from lab import Lab
 
 ROOT = Path(__file__).parents[2]
 FAB = Path(sys.executable).with_name("fab")
+SECONDS = 900  # no run of fab takes longer
 RELEASES = ROOT / ".lab" / "releases"
 # Values that are found nowhere else: a test looks for them everywhere.
 CANARIES = {
@@ -51,9 +52,11 @@ class Started:
 
     def says(self, pattern: str, times: int = 1) -> bool:
         """Wait until it has printed lines that match so often; False when it ended before."""
+        deadline = time.monotonic() + SECONDS
         while len(re.findall(f"(?m)^.*{pattern}", self.text)) < times:
             if self.process.poll() is not None:
                 return False
+            assert time.monotonic() < deadline, self.text
             time.sleep(0.05)
         return True
 
@@ -108,7 +111,7 @@ class Operator:
         """Run `fab` to its end; fails the test when it ends otherwise than expected."""
         began = time.monotonic()
         started = self.start(*words, **env)
-        code = started.process.wait(timeout=900)
+        code = started.process.wait(timeout=SECONDS)
         text = started.text
         done = Done(code, text, time.monotonic() - began)
         assert expect is None or done.code == expect, f"fab {words}: {done.code}\n{text}"
