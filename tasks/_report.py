@@ -95,7 +95,7 @@ class Report:
         if not sys.stdin.isatty():
             raise Refused(f"{question} Nobody can be asked: this is no terminal", "confirm: --yes")
         self._live.stop()
-        self._out.print(f"[dim]{escape(host)}[/dim] {escape(question)} [yes/NO] ", end="")
+        self._out.print(f"[dim]{escape(host)}[/dim] {escape(f'{question} [yes/NO] ')}", end="")
         answer = sys.stdin.readline().strip().lower()
         if self._out.is_terminal:
             self._live.start()
