@@ -78,10 +78,17 @@ def _one_kind(field: dict[str, Any]) -> str:
 
 
 def _references(field: dict[str, Any]) -> list[str]:
-    more = field.get("additionalProperties")
-    places = [field, *field.get("anyOf", []), field.get("items", {})]
-    places += [more] if isinstance(more, dict) else []
+    """The sections that a field is, or that its mapping or list holds."""
+    places = [field, *field.get("anyOf", [])]
+    places += [inner for place in places for inner in _held(place)]
     return [place["$ref"].rpartition("/")[2] for place in places if "$ref" in place]
+
+
+def _held(field: dict[str, Any]) -> list[dict[str, Any]]:
+    held = [field.get("items"), field.get("additionalProperties")]
+    # Mappings whose keys have a pattern.
+    held += field.get("patternProperties", {}).values()
+    return [inner for inner in held if isinstance(inner, dict)]
 
 
 if __name__ == "__main__":

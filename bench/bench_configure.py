@@ -1,0 +1,70 @@
+"""How `fab configure` grows: 10, 50 and 200 projects on 10 to 50 registries, on a lab host.
+
+It needs root, makes a Harbor of its own, and takes it down. A run without changes must make few
+requests, no write, and end within `LIMIT` seconds.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lab import Lab
+from tests.integration.configured import Site
+
+SIZES = ((10, 10), (50, 20), (200, 50))
+LIMIT = 5.0
+
+
+def declared(projects: int, registries: int, *, retention: bool) -> dict[str, Any]:
+    """So many proxy projects on so many registries."""
+    rule = {"schedule": "daily", "rules": [{"template": "nDaysSinceLastPull", "value": 7}]}
+    own = {"retention": rule} if retention else {}
+    return {
+        "registries": {f"r{n}": {"upstream": "quay.io"} for n in range(registries)},
+        "projects": {
+            f"proxy.p{n}": {"registry": f"r{n % registries}", "public": True, "quota": -1, **own}
+            for n in range(projects)
+        },
+    }
+
+
+def run(site: Site, values: dict[str, Any]) -> tuple[float, float, dict[str, int]]:
+    """Seconds on the wall, seconds of the host's own part, requests by kind."""
+    began = time.monotonic()
+    done = site.configure(values, "--json")
+    wall = time.monotonic() - began
+    (host,) = json.loads(done.text[done.text.index("{") :])["hosts"]
+    return wall, host["seconds"], host["details"]["requests"]
+
+
+def measure(site: Site, projects: int, registries: int, *, retention: bool) -> bool:
+    """One line: the run that makes it, the run that finds nothing to do."""
+    values = declared(projects, registries, retention=retention)
+    first, _, made = run(site, values)
+    again, inner, none = run(site, values)
+    print(
+        f"{projects:4} projects, {registries:2} registries{', retention' if retention else '':11}: "
+        f"first {first:6.1f} s, {made['reads']:4} reads, {made['writes']:3} writes; "
+        f"again {again:5.1f} s ({inner:4.1f} s on the host), {none['reads']:3} reads, "
+        f"{none['writes']} writes"
+    )
+    return none["writes"] == 0 and inner <= LIMIT
+
+
+def main() -> int:
+    with Lab("bench-configure") as lab, tempfile.TemporaryDirectory() as folder:
+        site = Site(lab, Path(folder), "2.15.2", client=False)
+        site.prepare()
+        site.me.fab("deploy")
+        good = [measure(site, p, r, retention=False) for p, r in SIZES]
+        good.append(measure(site, *SIZES[-1], retention=True))
+        site.close()
+    print(f"limit: no write, {LIMIT} s on the host where nothing changes")
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
