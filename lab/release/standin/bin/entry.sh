@@ -21,6 +21,7 @@ echo "STAND-IN Harbor $(cat $home/VERSION): $role starts; this is not the genuin
 case $role in
     log)
         chown -R 10000:10000 /var/log/docker
+        rm -f /tmp/rsyslogd.pid # after a power cut it names a process of another life
         as_harbor="setpriv --reuid=10000 --regid=10000 --clear-groups"
         (while sleep 3600; do
             $as_harbor logrotate --state /tmp/logrotate.state /etc/logrotate.d/logrotate.conf
