@@ -268,7 +268,7 @@ def revealed(body: Any) -> Any:
 # -- through the tunnel ----------------------------------------------------------------
 
 
-class _Named(HTTPAdapter):
+class NamedAdapter(HTTPAdapter):
     """TLS to the tunnel's local end, with the certificate of Harbor's own name."""
 
     def __init__(self, name: str) -> None:
@@ -298,7 +298,7 @@ def connected(target: Target, settings: Settings, password: Secret | None = None
             password,
             headers={"Host": harbor.url.partition("://")[2]},
             verify=verify,
-            adapter=_Named(harbor.url_host),
+            adapter=NamedAdapter(harbor.url_host),
             waiting=target.progress,
         )
 

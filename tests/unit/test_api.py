@@ -1,18 +1,21 @@
 """The HTTP client against a server on loopback that plays what Harbor is known to do."""
 
 import base64
+import datetime
 import http.server
 import json
+import ssl
 import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from harbor.certificates import create_authority, issue
 from harbor.configuration.calls import Call
 from harbor.configuration.state import Read
 from harbor.shell import Secret
-from tasks._api import ATTEMPTS, Api, ApiError, Unreachable, revealed, version_of
+from tasks._api import ATTEMPTS, Api, ApiError, NamedAdapter, Unreachable, revealed, version_of
 
 BASIC = "Basic " + base64.b64encode(b"admin:Canary-1$").decode()
 CALL = Call("registry r", "is missing", "POST", "/registries", {"name": "r", "s": Secret("Canary")})
@@ -211,6 +214,36 @@ def test_an_answer_that_is_no_json(api, server):
     server.script = {"/x": [b"<html>"]}
     with pytest.raises(ApiError, match="the answer is no JSON"):
         api.get("/x")
+
+
+@pytest.fixture
+def tls(server, tmp_path):
+    """The server behind TLS, as another name than the address; returns the CA's file."""
+    now = datetime.datetime.now(datetime.UTC)
+    authority = create_authority("test CA", now)
+    pair = issue(authority, ["harbor-cache.example.com"], now)
+    files = {"ca": authority.chain, "chain": pair.chain, "key": pair.key.reveal().encode()}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain", tmp_path / "key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.script = {"/x": [{}]}
+    return str(tmp_path / "ca")
+
+
+def test_tls_through_the_tunnel_verifies_harbors_own_name(server, tls):
+    def ask(name, verify):
+        adapter = NamedAdapter(name)
+        address = f"https://127.0.0.1:{server.server_address[1]}"
+        none = Api(address, Secret("x"), verify=verify, adapter=adapter, sleep=lambda _: None)
+        return none.get("/x")
+
+    assert ask("harbor-cache.example.com", tls) == {}
+    with pytest.raises(Unreachable, match="SSLError"):
+        ask("other.example.com", tls)
+    with pytest.raises(Unreachable, match="SSLError"):
+        ask("harbor-cache.example.com", verify=True)
 
 
 def test_secrets_are_revealed_wherever_they_stand():
