@@ -53,6 +53,8 @@ LOCK_EXPIRES_SECONDS = 60
 APPLY_WAIT_SECONDS = 900
 TAIL_LINES = 20
 CHUNK = 1 << 18
+# How paramiko says that a connection is gone.
+LOST = (OSError, EOFError, paramiko.SSHException)
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Host:
         self.read_only = read_only
         self.remote_commands = 0
         self._connection = connection
+        self._transport: paramiko.Transport | None = None
 
     # -- reading -----------------------------------------------------------------
 
@@ -169,7 +172,7 @@ class Host:
             if stop.is_set():
                 return 0
             status = channel.recv_exit_status()
-        except OSError as error:
+        except LOST as error:
             raise self._lost(str(error)) from None
         finally:
             channel.close()
@@ -206,7 +209,7 @@ class Host:
             yield
         finally:
             stop.set()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*LOST):
                 channel.sendall(b"bye\n")
                 channel.shutdown_write()
                 channel.recv_exit_status()
@@ -274,7 +277,7 @@ class Host:
             completed.status = channel.recv_exit_status()
         except TimeoutError:
             raise RemoteError(f"{self.name}: no answer for {timeout} s") from None
-        except OSError as error:
+        except LOST as error:
             raise self._lost(str(error)) from None
         finally:
             channel.close()
@@ -301,7 +304,7 @@ class Host:
         try:
             channel = transport.open_session()
             channel.exec_command(command(*loader))
-        except (paramiko.SSHException, OSError) as error:
+        except LOST as error:
             raise self._lost(str(error)) from None
         return channel
 
@@ -314,14 +317,13 @@ class Host:
         return f"{password}{START}\n".encode()
 
     def _connected(self) -> paramiko.Transport:
-        self._connection.open()
-        transport: paramiko.Transport = self._connection.transport
-        transport.set_keepalive(KEEPALIVE_SECONDS)
-        sock = transport.sock
-        if isinstance(sock, socket.socket):  # behind a jump host it is a channel
-            milliseconds = LOST_AFTER_SECONDS * 1000
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-        return transport
+        """The one connection of this run. A lost one is not replaced: the lock went with it."""
+        if self._transport is None:
+            self._connection.open()
+            self._transport = _lasting(self._connection.transport)
+        elif not self._transport.is_active():
+            raise self._lost("it had ended")
+        return self._transport
 
     def close(self) -> None:
         self._connection.close()
@@ -352,6 +354,15 @@ class Host:
         said = channel.makefile_stderr("r").read().decode()
         completed = Completed(channel.recv_exit_status(), "", said.splitlines()[-TAIL_LINES:])
         return self._refused(completed)
+
+
+def _lasting(transport: paramiko.Transport) -> paramiko.Transport:
+    """The same connection, which outlives a short cut of the link and notices a long one."""
+    transport.set_keepalive(KEEPALIVE_SECONDS)
+    if isinstance(transport.sock, socket.socket):  # behind a jump host it is a channel
+        milliseconds = LOST_AFTER_SECONDS * 1000
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    return transport
 
 
 def _body(change: Change) -> str:

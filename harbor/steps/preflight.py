@@ -134,29 +134,33 @@ class _Reader:
             wanted[harbor.http_port] = "Harbor"
         if harbor.metrics.enabled:
             wanted[harbor.metrics.port] = "metrics"
-        ours = self._our_ports()
+        published = self._published_by_others()
         findings = []
         for port, purpose in wanted.items():
-            owner = self._listener(port)
-            if owner and port not in ours:
+            owner = published.get(port) or self._listener(port)
+            if owner:
                 findings.append(
                     Finding(f"port {port}", f"taken by {owner}", f"free, for {purpose}")
                 )
         return findings
 
-    def _our_ports(self) -> set[int]:
+    def _published_by_others(self) -> dict[int, str]:
         lines = (line.split("\t") for line in self.facts.get("containers", NOT_READ).lines)
-        published = " ".join(
-            line[2] for line in lines if len(line) > 2 and line[1] == paths.PROJECT
-        )
-        return {int(port) for port in re.findall(r":(\d+)->", published)}
+        return {
+            int(port): f"container {line[0]}"
+            for line in lines
+            if len(line) > 2 and line[1] != paths.PROJECT
+            for port in re.findall(r":(\d+)->", line[2])
+        }
 
     def _listener(self, port: int) -> str:
+        """The program that listens there; docker's own proxy is known by its container instead."""
         for line in self.get("listening").splitlines():
             words = line.split()
             if len(words) > 3 and words[3].rsplit(":", 1)[-1] == str(port):
                 name = re.search(r'\(\("([^"]+)"', line)
-                return name[1] if name else "another program"
+                owner = name[1] if name else "another program"
+                return "" if owner == "docker-proxy" else owner
         return ""
 
     def container_names(self) -> list[Finding]:

@@ -86,6 +86,18 @@ def test_ports_that_harbor_itself_publishes_are_no_finding():
     assert found(listening=listening, containers=containers) == []
 
 
+def test_a_port_that_another_container_publishes():
+    (only,) = found(containers=ok("shop-web\tshop\t0.0.0.0:80->8000/tcp"))
+
+    assert only == "port 80: found taken by container shop-web, wanted free, for http"
+
+
+def test_a_proxy_of_docker_without_its_container_is_ours_that_restarts():
+    listening = ok('LISTEN 0 5 127.0.0.1:8080 0.0.0.0:* users:(("docker-proxy",pid=9,fd=1))')
+
+    assert found(listening=listening, containers=ok("nginx\tharbor\t")) == []
+
+
 def test_an_upgrade_that_the_database_allows():
     assert found(installed=ok("2.14.4"), database=ok("15")) == []
 
