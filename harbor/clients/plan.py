@@ -1,6 +1,7 @@
 """Which runtimes a client has, and what trusting or using the cache means for all of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,8 @@ RUNTIMES: dict[str, ModuleType] = {
     for module in (system, docker, containerd, containers, buildkit, k3s, gitlab)
 }
 USABLE = {name: module for name, module in RUNTIMES.items() if module is not system}
+# What reads its file only when it starts; the others reload.
+RESTARTED = (containerd.NAME, buildkit.NAME, k3s.NAME)
 TASKS: tuple[Task, ...] = ("trust", "use", "login")
 Found = dict[str, Any]
 
@@ -92,9 +95,18 @@ def system_store_needed(cache: Cache, there: Found, options: ClientOptions) -> b
 
 def use(cache: Cache, there: Found, options: ClientOptions) -> list[Part]:
     """What using the cache means for every runtime found."""
-    return [
+    parts = [
         module.use(cache, there[name], options) for name, module in USABLE.items() if name in there
     ]
+    return [_without_restart(part) if options.restart == "never" else part for part in parts]
+
+
+def _without_restart(part: Part) -> Part:
+    """The same for a client where nothing may be restarted: the files wait for somebody's restart."""
+    if part.runtime not in RESTARTED or not part.reload:
+        return part
+    note = f"{part.runtime} was not restarted (restart: never): until it is, it reads no new file"
+    return replace(part, loaded=True, reload="", notes=(*part.notes, note))
 
 
 def file_probes(parts: list[Part]) -> dict[str, str]:

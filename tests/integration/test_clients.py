@@ -272,9 +272,7 @@ def test_plain_names_go_through_the_cache_in_builds_and_over_cri(site, used, nam
         "-H 'content-type: application/grpc' -H 'te: trailers' --data-binary @- -o /dev/null "
         "http://localhost/runtime.v1.ImageService/PullImage"
     ).stdout
-    host.run(
-        "rm -r /root/build; ctr -n k8s.io images ls -q | xargs ctr -n k8s.io images rm; ctr ns rm k8s.io"
-    )
+    host.run("rm -r /root/build; ctr -n k8s.io images ls -q | xargs ctr -n k8s.io images rm --sync")
     log = site.cache.run(f"tail -c +{offset + 1} /var/log/harbor/proxy.log").stdout
 
     assert built.returncode == 0, built.stderr

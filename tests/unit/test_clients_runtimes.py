@@ -304,3 +304,13 @@ def test_the_systems_store_is_filled_only_where_a_runtime_needs_it(choice, versi
     options = ClientOptions(system_store=choice)
 
     assert plan.system_store_needed(cache(), {"docker": facts(version)}, options) == needed
+
+
+def test_where_nothing_may_be_restarted_the_files_wait():
+    there = {"containerd": containerd_facts(loaded=False)}
+
+    (part,) = plan.use(cache(), there, ClientOptions(restart="never"))
+
+    assert (part.loaded, part.reload) == (True, "")
+    assert part.files
+    assert "was not restarted" in part.notes[-1]
