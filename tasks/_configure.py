@@ -101,7 +101,9 @@ def preview(target: Target, settings: Settings, words: str) -> str:
     try:
         prints = _reachable(target, settings)
     except Unhealthy:
-        target.say("configuration: Harbor does not answer, and cannot be compared", "yellow")
+        target.say(
+            "configuration: Harbor does not answer yet, what it has cannot be compared", "yellow"
+        )
         return words
     with _api.connected(target, settings) as api:
         run = _run(target, settings, api, prints)

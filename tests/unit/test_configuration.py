@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from harbor.configuration import fingerprints, oidc, undeclared
 from harbor.configuration.calls import Plan
@@ -13,7 +14,7 @@ from harbor.configuration.settings import Configuration
 from harbor.configuration.state import Context, Scope, State, reads
 from harbor.shell import Secret
 from harbor.versions import Version
-from tests.spec import RELEASES
+from tests.spec import RELEASES, ROOT
 from tests.unit.builders import failed, ok, parsed
 from tests.unit.fake_harbor import FakeHarbor, secret_of
 
@@ -207,6 +208,37 @@ def test_requests_do_not_grow_with_the_number_of_projects(projects):
     site.harbor.requests.clear()
     assert site.plan() == Plan()
     assert len(site.harbor.requests) == (3 if projects else 1)
+
+
+def example() -> dict[str, Any]:
+    """The configuration of the shipped example, its OIDC form taken out of the comment."""
+    text = (ROOT / "files" / "hosts.example.yaml").read_text()
+    head, form = text.split("    # auth:\n")
+    lines = [line.replace("    # ", "    ", 1) for line in form.splitlines()]
+    values = YAML(typ="safe").load("\n".join([head, "    auth:", *lines]))
+    section: dict[str, Any] = values["harbor"]["configuration"]
+    return section
+
+
+def test_the_shipped_example_is_the_articles_tables_and_its_oidc_form():
+    shipped = example()
+    assert {key: shipped[key] for key in ARTICLE} == ARTICLE
+    assert shipped["auth"]["oidc"] == {
+        "name": "dex",
+        "endpoint": "https://dex.example.com",
+        "client_id": "harbor-cache-oidc-dex",
+        "client_secret": {"env": "HARBOR_OIDC_CLIENT_SECRET"},
+        "groups_claim": "groups",
+        "admin_group": "cluster_admins",
+        "scope": ["openid", "profile", "email", "groups", "offline_access"],
+        "verify_certificate": True,
+        "auto_onboard": False,
+        "user_claim": "",
+    }
+    site = Site(shipped)
+    site.secrets["HARBOR_OIDC_CLIENT_SECRET"] = "Canary-Dex"
+    site.apply()
+    assert site.plan() == Plan()
 
 
 # -- one field at a time ------------------------------------------------------------------------
