@@ -5,6 +5,7 @@ whoever is connected waits for ever (fabric/tunnels.py, 3.2).
 """
 
 import contextlib
+import logging
 import select
 import socket
 import socketserver
@@ -15,6 +16,8 @@ from typing import Any
 import paramiko
 
 CHUNK = 1 << 16
+# paramiko writes to standard error what it raises as well: a refused channel is an answer here.
+logging.getLogger("paramiko.transport").addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager
