@@ -206,7 +206,8 @@ class Trivy(Section):
 
 
 class Log(Section):
-    level: Literal["debug", "info", "warning", "error", "fatal"] = "info"
+    # prepare takes `fatal` too, but distribution then refuses to start ("invalid loglevel").
+    level: Literal["debug", "info", "warning", "error"] = "info"
     rotate_count: int = Field(10, ge=0)
     rotate_size: str = Field("50M", pattern=r"^\d+[kMG]?$", description="of each service's file")
     location: AbsolutePath = "/var/log/harbor"

@@ -92,7 +92,7 @@ def test_a_change_interrupted_at_random_moments_converges(site):
     print(f"seed {SEED}")
     marker = host.run("echo kept > /data/registry/marker; cat /data/secret/keys/secretkey").stdout
     for number in range(4):
-        me.set(log={"level": ["debug", "info", "warning", "error"][number]})
+        me.set(log={"level": ["debug", "info", "warning", "debug"][number]})
         process = me.start("deploy").process
         time.sleep(chance.uniform(0.8, 9))
         chance.choice([kill, power_cut, link_cut])(process, host)
@@ -109,7 +109,7 @@ def test_a_change_interrupted_at_random_moments_converges(site):
 
 def test_two_deploys_at_once(site):
     _, me = site
-    me.set(log={"level": "fatal"})
+    me.set(log={"level": "info"})
     first = after(me, changes=1, pattern=r"\+ config")
 
     second = me.fab("deploy", expect=5)
