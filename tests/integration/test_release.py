@@ -127,7 +127,7 @@ class Site:
 
     def healthy(self):
         try:
-            return self.api("GET", "/health").json()["status"] == "healthy"
+            return self.api("GET", "/health", auth=None).json()["status"] == "healthy"
         except requests.RequestException:
             return False
         except ValueError:

@@ -26,7 +26,8 @@ case $role in
         (while sleep 3600; do
             $as_harbor logrotate --state /tmp/logrotate.state /etc/logrotate.d/logrotate.conf
         done) &
-        exec $as_harbor rsyslogd -n -i /tmp/rsyslogd.pid -f $home/etc/rsyslog.conf ;;
+        # No pid file: after a power cut it would name a process that is somebody else now.
+        exec $as_harbor rsyslogd -n -iNONE -f $home/etc/rsyslog.conf ;;
     registry)
         trust
         exec docker-registry serve /etc/registry/config.yml ;;

@@ -10,7 +10,7 @@ CHUNK = 1 << 16
 Headers = Mapping[str, str]
 
 
-class Unreachable(Exception):
+class Unreachable(ConnectionError):
     """No answer: refused, timed out, TLS failed."""
 
 

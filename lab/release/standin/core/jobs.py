@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .client import Client, Unreachable
 from .database import Row, Unavailable, document
+from .redisclient import RedisError
 
 if TYPE_CHECKING:
     from .app import Core
@@ -133,7 +134,7 @@ def _run(core: "Core", number: int, parameters: Parameters, work: Work) -> None:
     try:
         parameters = parameters | work(log)
         status = "Success"
-    except (Unavailable, Unreachable) as failed:
+    except (Unavailable, Unreachable, RedisError) as failed:
         log(f"failed: {failed}")
         status = "Error"
     core.database.run(

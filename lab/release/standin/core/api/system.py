@@ -1,4 +1,4 @@
-"""ping, health, systeminfo, statistics."""
+"""systeminfo and statistics; app.py answers ping and health itself."""
 
 import os
 from datetime import UTC, datetime
@@ -9,18 +9,6 @@ from lab.release.standin.core.routing import Call, route
 from lab.release.standin.web import Response
 
 from ._common import need_admin, need_login, time_text
-
-
-@route("GET", "/ping")
-def ping(call: Call) -> Response:
-    """Alive."""
-    return Response.text("Pong")
-
-
-@route("GET", "/health")
-def health(call: Call) -> Response:
-    """Always 200; the body tells."""
-    return Response.json(call.core.health.report())
 
 
 @route("GET", "/systeminfo")
