@@ -93,6 +93,15 @@ class Site:
     def states(self):
         return {name: host.run(STATE).stdout for name, host in self.clients.items()}
 
+    def aside(self, host):
+        """Keep a client's daemon.json, with its time, for `put_back`."""
+        host.run("cp -a /etc/docker/daemon.json /run/daemon.json")
+        return host.read("/etc/docker/daemon.json")
+
+    def put_back(self, host, content):
+        host.run("mv -f /run/daemon.json /etc/docker/daemon.json && systemctl reload docker")
+        assert host.read("/etc/docker/daemon.json") == content
+
     def changed_since(self, before):
         """What differs from an earlier `states`, a line each."""
         return {
@@ -129,7 +138,9 @@ def _play_upstream(upstream, clients):
     push = [sys.executable, "-m", "lab.release", "upstream", f"http://{upstream.address}:5000"]
     subprocess.run(push, cwd=ROOT, check=True)
     for client in clients:
-        client.write(f"/etc/docker/certs.d/{ORIGIN}/ca.crt", authority.chain.decode())
+        # For Docker Hub itself docker reads the system's CAs alone, and no certs.d.
+        client.write("/usr/local/share/ca-certificates/origin.crt", authority.chain.decode())
+        client.run("update-ca-certificates; systemctl restart docker")
 
 
 def _use_the_containerd_store(client):
@@ -339,15 +350,16 @@ def test_a_pull_works_with_the_upstream_cut_off(site, used):
 
 def test_a_silent_fall_back_to_the_origin_is_found(site, used):
     new = site.clients["new"]
-    ours = new.read("/etc/docker/daemon.json")
+    ours = site.aside(new)
     aside = json.loads(ours) | {"registry-mirrors": []}
     new.write("/etc/docker/daemon.json", json.dumps(aside))
     new.run("systemctl reload docker")
 
-    hosts = site.verify("--image", "busybox:1.36", expect=7)
+    try:
+        hosts = site.verify("--image", "busybox:1.36", only=["new"], expect=7)
+    finally:
+        site.put_back(new, ours)
 
-    new.write("/etc/docker/daemon.json", ours)
-    new.run("systemctl reload docker")
     errors = {host["host"]: host["error"] for host in hosts}
     assert "it came from the origin" in errors["new"]
 
@@ -379,7 +391,7 @@ def test_what_fails_is_undone_and_the_others_go_on(site, trusted):
 
 def test_a_reload_that_docker_refuses_is_noticed_and_undone(site, trusted):
     old = site.clients["old"]
-    ours = old.read("/etc/docker/daemon.json")
+    ours = site.aside(old)
     bad = json.loads(ours) | {"registry-mirrors": ["https://other.example/with/path"]}
     old.write("/etc/docker/daemon.json", json.dumps(bad))
     before = old.read("/etc/docker/daemon.json")
@@ -388,8 +400,7 @@ def test_a_reload_that_docker_refuses_is_noticed_and_undone(site, trusted):
 
     assert "docker kept its old mirrors: the reload was refused" in done.text
     assert old.read("/etc/docker/daemon.json") == before
-    old.write("/etc/docker/daemon.json", ours)
-    old.run("systemctl reload docker")
+    site.put_back(old, ours)
     site.me.fab("unuse-cache")
 
 
