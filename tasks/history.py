@@ -14,16 +14,12 @@ def history(c: invoke.Context, count: int = 20, json: bool = False) -> None:
     _fleet.run_harbors(c, _history.showing(count), read_only=True, as_json=json)
 
 
-@task(
-    positional=["revision"],
-    optional=["revision"],
-    help={**AS_JSON, "revision": "since when (default: the last commit, so what was done by hand)"},
-)
-def diff(c: invoke.Context, revision: str = "HEAD", json: bool = False) -> None:
+@task(help={**AS_JSON, "since": "a commit (default: the last one, so what was done by hand)"})
+def diff(c: invoke.Context, since: str = "HEAD", json: bool = False) -> None:
     """What differs on each host since a commit; without one: what was changed by hand."""
     from tasks import _fleet, _history
 
-    _fleet.run_harbors(c, _history.comparing(revision), read_only=True, as_json=json)
+    _fleet.run_harbors(c, _history.comparing(since), read_only=True, as_json=json)
 
 
 @task(

@@ -59,7 +59,7 @@ def test_what_was_changed_by_hand(site):
 
 
 def test_unknown_revision(site):
-    assert "no commit abcdef12" in site.me.fab("diff", "abcdef12", expect=3).text
+    assert "no commit abcdef12" in site.me.fab("diff", "--since", "abcdef12", expect=3).text
     assert "is no revision" in site.me.fab("rollback", "main", expect=3).text
 
 
