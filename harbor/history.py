@@ -20,7 +20,7 @@ from harbor.versions import Version
 REDACTED = f"{paths.INSTALL}/harbor.yml.redacted"
 IGNORE = f"{paths.INSTALL}/.gitignore"
 PUSHED = f"{paths.STATE}/history.push"  # `COMMIT ok|failed` and, below it, what git said
-KNOWN_HOSTS = f"{paths.STATE}/history.known_hosts"
+KNOWN_HOSTS = f"{paths.INSTALL}/.known_hosts"  # read by the user harbor
 TRACKED = (
     ".gitignore",
     "harbor.yml.redacted",

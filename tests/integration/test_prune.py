@@ -37,6 +37,9 @@ docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E '^(app|goharbor/ha
     xargs -r docker rmi -f >/dev/null 2>&1
 true
 """
+EVERYTHING = (
+    "{ docker ps -aq; docker image ls -aq; docker volume ls -q; docker network ls -q; } | sort"
+)
 OLD = ("v2.11.2", "v2.7.4", "v2.4.0")
 
 
@@ -79,9 +82,7 @@ EXPECTED = {
 
 
 def test_dry_run_shows_everything_and_changes_nothing(littered):
-    before = littered.run(
-        "docker ps -aq; docker image ls -aq; docker volume ls -q; docker network ls -q"
-    )
+    before = littered.run(EVERYTHING)
 
     found = littered.json("prune", "--dry-run")
 
@@ -93,9 +94,7 @@ def test_dry_run_shows_everything_and_changes_nothing(littered):
     assert volumes["kept_unused"] == volumes["kept_stopped"] == "named volume"
     assert kept(found, "image")["goharbor/harbor-core:v2.11.2"] == "a previous release"
     assert found["details"]["prune"]["bytes"] > 600000
-    after = littered.run(
-        "docker ps -aq; docker image ls -aq; docker volume ls -q; docker network ls -q"
-    )
+    after = littered.run(EVERYTHING)
     assert after == before
 
 
