@@ -36,7 +36,7 @@ ADMIN = "admin"
 
 HINTS = {
     401: "the admin password of .env is not the one that Harbor has: harbor.yml counts at the first "
-    "start only. Put the present one into .env, or change it with `fab rotate admin`. After "
+    "start only. Put the present one into .env; `fab rotate admin` changes it from there. After "
     "a wrong password Harbor refuses the right one for 1.5 s too",
     403: "is Harbor in read-only mode, or are settings fixed by CONFIG_OVERWRITE_JSON?",
     409: "something of this name is there already: run it again, it looks first",
