@@ -63,7 +63,7 @@ def _disk_probe(settings: Settings) -> dict[str, str]:
         "docker": "d=$(timeout 20 docker info --format '{{.DockerRootDir}}') && "
         + size.format('"$d"'),
         "grown": f"timeout 30 find {data}/registry -type f -mtime -{GROWTH_DAYS} -printf '%s\\n' | "
-        "awk '{s += $1} END {printf \"%d\\n\", s}'",
+        "awk '{s += $1} END {printf \"%.0f\\n\", s}'",
     }
 
 

@@ -203,7 +203,7 @@ def test_redirect_loop(site, me):
     conf = f"{CONFIG}/nginx/nginx.conf"
     # Not for the container's own health check, which Traefik's docker provider heeds.
     loop = "if ($http_x_forwarded_host) { return 308 https://$host$request_uri; }"
-    change = f"cp -a {conf} /root/nginx.conf; sed -i '0,/server *{{/s//server {{ {loop}/' {conf}"
+    change = f"cp -a {conf} /root/nginx.conf; sed -i '0,/server *{{/s||server {{ {loop}|' {conf}"
     with broken(
         site,
         f"{change}; docker restart -t 1 nginx",
