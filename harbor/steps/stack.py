@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harbor import compose, paths
 from harbor.changes import Change, Run
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output
+from harbor.shell import NOT_READ, Output, command
 
 NAME = "stack"
 
@@ -62,7 +62,16 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
         return [
             Run(why, "systemctl reset-failed harbor.service\nsystemctl start harbor.service", 1200)
         ]
-    return [Run("; ".join(reasons), paths.START, 1200)] if reasons else []
+    return [Run("; ".join(reasons), _start(settings, facts), 1200)] if reasons else []
+
+
+def _start(settings: Settings, facts: Mapping[str, Output]) -> str:
+    """Start what is not there. Nginx looks up core and portal once: started anew, they may have
+    other addresses, so a proxy that goes on running is restarted behind them."""
+    running = {one.service for one in containers(facts) if one.state == "running"}
+    if "proxy" not in running or {"core", "portal"} <= running:
+        return paths.START
+    return f"{paths.START}\n{command(paths.COMPOSE_WRAPPER, 'restart', 'proxy')}"
 
 
 def _reasons(settings: Settings, facts: Mapping[str, Output]) -> list[str]:

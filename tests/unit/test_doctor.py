@@ -206,7 +206,12 @@ FAULTS = [
         {"store": ok("yes\taa\town/fullchain.pem")},
         "own/key.pem is missing",
     ),
-    ("certificate store", "warning", {"copy": failed()}, "no present copy in /var/backups/harbor-cache"),
+    (
+        "certificate store",
+        "warning",
+        {"copy": failed()},
+        "no present copy in /var/backups/harbor-cache",
+    ),
     (
         "owners",
         "error",
