@@ -67,7 +67,8 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
 
 def _start(settings: Settings, facts: Mapping[str, Output]) -> str:
     """Start what is not there. Nginx looks up core and portal once: started anew, they may have
-    other addresses, so a proxy that goes on running is restarted behind them."""
+    other addresses, so a proxy that goes on running is restarted behind them.
+    """
     running = {one.service for one in containers(facts) if one.state == "running"}
     if "proxy" not in running or {"core", "portal"} <= running:
         return paths.START
