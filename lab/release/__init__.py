@@ -8,6 +8,7 @@
     images.py    which images a version has, and how each is started
     archive.py   docker-archive files, written without a Docker engine
     bundle.py    the offline installer of one version
+    publish.py   files in the folder of releases, with their checksums
     traefik.py   the genuine Traefik binary in an image
     upstream.py  small images for a registry that plays the upstream
 """

