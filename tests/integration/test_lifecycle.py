@@ -194,8 +194,8 @@ class TestStoreSurvives:
         seconds = site.wait_healthy()
 
         self.check(site, before)
+        # Docker itself starts what ran, in any order; the unit then brings up what could not.
         record_property("seconds", round(seconds))
-        assert site.run(STARTED).splitlines()[0].endswith("/harbor-log")
 
     @pytest.mark.parametrize(
         "damage",
