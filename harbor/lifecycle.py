@@ -6,7 +6,7 @@ from harbor import paths
 from harbor.changes import Change, Run
 from harbor.errors import Refused
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, command
+from harbor.shell import NOT_READ, Output, command, forget_failure
 from harbor.steps import stack
 
 STOP_SECONDS = 400
@@ -31,7 +31,7 @@ def stop(facts: Mapping[str, Output]) -> list[Change]:
     """The next thing to stop: the unit where it is active, then what still runs. Volumes stay."""
     unit = dict(line.split("=", 1) for line in facts.get("state", NOT_READ).lines)
     if unit.get("LoadState") == "loaded" and unit.get("ActiveState") != "inactive":
-        script = "systemctl stop harbor.service\nsystemctl reset-failed harbor.service || true"
+        script = f"systemctl stop harbor.service\n{forget_failure('harbor.service')}"
         return [Run(f"harbor.service is {unit['ActiveState']}: stop it", script, STOP_SECONDS)]
     names = sorted(container.name for container in stack.containers(facts))
     if not names:

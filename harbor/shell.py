@@ -140,9 +140,10 @@ def write_file(path: str, content: bytes, owner: str, group: str, mode: int) -> 
     )
 
 
-def all_of(*lines: str) -> str:
-    """Several lines as one snippet that ends with the status of the first that fails."""
-    return " &&\n".join(lines)
+def forget_failure(unit: str) -> str:
+    """Let systemd start a unit again that failed too often. A unit not loaded has not failed."""
+    failed = command("systemctl", "-q", "is-failed", unit)
+    return f"if {failed}; then {command('systemctl', 'reset-failed', unit)}; fi"
 
 
 def mask(text: str, secrets: Iterable[Secret]) -> str:

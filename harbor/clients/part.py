@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harbor.errors import OpsError
 from harbor.files import ManagedFile
-from harbor.shell import command
+from harbor.shell import command, forget_failure
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def newer_than_start(path: str, unit: str) -> str:
 
 def restart(unit: str) -> str:
     """Script: restart a systemd unit, even one that was restarted often of late."""
-    return f"systemctl reset-failed {unit} 2>/dev/null || true\n{command('systemctl', 'restart', unit)}"
+    return f"{forget_failure(unit)}\n{command('systemctl', 'restart', unit)}"
 
 
 def poll(condition: str, seconds: int, otherwise: str) -> str:

@@ -9,7 +9,7 @@ from harbor import files, paths
 from harbor.changes import Change, Run, WriteFile
 from harbor.errors import Refused
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, command, quote
+from harbor.shell import NOT_READ, Output, command, forget_failure, quote
 
 NAME = "docker"
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq"
@@ -202,7 +202,7 @@ def _running(facts: Facts) -> list[Change]:
     if facts.enabled and facts.active and facts.engine:
         return []
     state = "not enabled" if not facts.enabled else "not running"
-    script = "systemctl reset-failed docker 2>/dev/null; systemctl enable --now docker"
+    script = f"{forget_failure('docker')}\nsystemctl enable --now docker"
     return [Run(f"docker is {state}", f"{script}\n{_mark_loaded()}")]
 
 
@@ -216,7 +216,7 @@ def _loaded(settings: Settings, facts: Facts, written: list[WriteFile]) -> list[
         how = "reload"
     else:
         return []
-    script = f"systemctl reset-failed docker\nsystemctl {how} docker\n{_mark_loaded()}"
+    script = f"{forget_failure('docker')}\nsystemctl {how} docker\n{_mark_loaded()}"
     return [Run(f"the engine runs without the present daemon.json: {how} it", script)]
 
 

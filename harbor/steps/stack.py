@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harbor import compose, paths
 from harbor.changes import Change, Run
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, command
+from harbor.shell import NOT_READ, Output, command, forget_failure
 
 NAME = "stack"
 
@@ -60,7 +60,7 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     if facts.get("unit", NOT_READ).text != "active":
         why = "; ".join(["harbor.service is not active", *reasons])
         return [
-            Run(why, "systemctl reset-failed harbor.service\nsystemctl start harbor.service", 1200)
+            Run(why, f"{forget_failure('harbor.service')}\nsystemctl start harbor.service", 1200)
         ]
     return [Run("; ".join(reasons), _start(settings, facts), 1200)] if reasons else []
 
