@@ -15,8 +15,10 @@ from lab.errors import LabError
 from lab.fleet import DEFAULT, HostSpec, Lab
 from lab.host import Host
 
+# The shipped hosts.yaml gives Harbor these names: its own, and one that mirrors Docker Hub.
+HARBOR_NAMES = ("harbor-cache.example.com", "docker-io.harbor-cache.example.com")
 DEFAULT_HOSTS = (
-    HostSpec("ar-harbor-01", "bookworm", "base", ("harbor-cache.example.com",)),
+    HostSpec("ar-harbor-01", "bookworm", "base", HARBOR_NAMES),
     HostSpec("upstream", "bookworm", "registry", ("registry.upstream.test",)),
     HostSpec("ci-runner-01", "bookworm", "docker"),
     HostSpec("ci-runner-02", "trixie", "docker"),
