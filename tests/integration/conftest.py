@@ -31,7 +31,7 @@ def releases():
 @pytest.fixture(scope="module")
 def lab(request):
     """A lab of the module's own, taken down at its end."""
-    name = request.module.__name__.rpartition(".test_")[2]
+    name = request.module.__name__.rpartition(".test_")[2].replace("_", "-")
     with Lab(f"it-{name}") as made:
         yield made
 
