@@ -75,3 +75,24 @@ def test_prepare_finds_the_data_volume_with_its_grep(version):
     assert [line for line in lines if "data_volume:" in line and "#" not in line] == [
         "data_volume: /data"
     ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("everything", [False, True], ids=["plain", "everything"])
+def test_the_stand_ins_prepare_accepts_it(version, everything, tmp_path):
+    from lab.release.standin.prepare import settings as prepare
+    from lab.release.standin.versions import Release
+
+    more = dict(EVERYTHING) if everything else {}
+    if version in ("2.4.3", "2.5.6"):
+        more.pop("cache", None)  # Harbor 2.6 and later
+    (tmp_path / "harbor.yml").write_bytes(
+        config.harbor_yml(settings(SECRETS, version=version, **more))
+    )
+    bundle = tmp_path / "etc" / "ssl" / "own.pem"
+    bundle.parent.mkdir(parents=True)
+    bundle.touch(0o644)
+
+    document = prepare.load(tmp_path / "harbor.yml")
+    parsed = prepare.parse(document, Release.parse(version), prepare.Flags(trivy=everything))
+    prepare.validate(parsed, document, tmp_path)
