@@ -71,7 +71,7 @@ def first_plan(site):
 def first_deploy(site, first_plan):
     # Whoever looks at the process list of the host while we work must see no secret.
     watch = "while :; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -ao 'Canary-[A-Z][a-z]*'; sleep 0.05; done"
-    site.host.run(f'setsid sh -c "{watch}" > /run/seen-in-argv 2>/dev/null </dev/null &')
+    site.host.run(f'setsid sh -c "{watch}" > /root/seen-in-argv 2>/dev/null </dev/null &')
     return site.me.fab("deploy")
 
 
@@ -297,8 +297,8 @@ def test_the_environment_is_there_for_an_operator_who_enters_the_folder(site, fi
         "runuser -l harbor -c 'cd /opt/harbor && direnv export json' && runuser -l harbor -c 'id'"
     ).stdout
 
-    assert '"TZ":"America/Argentina/Buenos_Aires"' in said
-    assert '"VERSION":"v3.7.15"' in said
+    assert re.search('"TZ": ?"America/Argentina/Buenos_Aires"', said)
+    assert re.search('"VERSION": ?"v3.7.15"', said)
     assert "uid=10000(harbor) gid=10000(harbor)" in said
 
 
@@ -315,7 +315,7 @@ def test_no_secret_lies_where_others_can_read_it_or_was_ever_seen_in_argv(site, 
     logged = site.host.run("journalctl -q | grep -c 'Canary-[AD]' || :").stdout.strip()
 
     assert reachable == []
-    assert site.host.read("/run/seen-in-argv") == ""
+    assert site.host.read("/root/seen-in-argv") == ""
     assert logged == "0"
 
 
