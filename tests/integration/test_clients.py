@@ -262,36 +262,6 @@ def test_every_pull_is_proven_cold_and_warm(site, used):
     assert {pull["upstream"] for pull in pulls} == {"docker.io", "quay.io"}
 
 
-@pytest.mark.parametrize("name", CLIENTS)
-def test_plain_names_go_through_the_cache_in_builds_and_over_cri(site, used, name):
-    host = site.clients[name]
-    host.write("/root/build/Dockerfile", "FROM alpine-like\nRUN true\n")
-    spec = b"docker.io/library/alpine-like:latest"
-    # PullImageRequest{image: ImageSpec{image}} in a gRPC frame: curl speaks HTTP/2 to the socket.
-    inner = bytes([0x0A, len(spec)]) + spec
-    message = bytes([0x0A, len(inner)]) + inner
-    frame = b"\0" + len(message).to_bytes(4, "big") + message
-    written = "".join(f"\\x{byte:02x}" for byte in frame)
-    offset = int(site.cache.run("stat -c %s /var/log/harbor/proxy.log").stdout)
-
-    built = host.run(
-        "cd /root/build && DOCKER_BUILDKIT=1 docker build --no-cache -q .", check=False
-    )
-    pulled = host.run(
-        f"printf '{written}' "
-        "| curl -sS --http2-prior-knowledge --unix-socket /run/containerd/containerd.sock -D - "
-        "-H 'content-type: application/grpc' -H 'te: trailers' --data-binary @- -o /dev/null "
-        "http://localhost/runtime.v1.ImageService/PullImage"
-    ).stdout
-    host.run("rm -r /root/build; ctr -n k8s.io images ls -q | xargs ctr -n k8s.io images rm --sync")
-    log = site.cache.run(f"tail -c +{offset + 1} /var/log/harbor/proxy.log").stdout
-
-    assert built.returncode == 0, built.stderr
-    assert "grpc-status: 0" in pulled.lower()
-    assert log.count("GET /v2/proxy.docker.io/library/alpine-like/manifests/") >= 2
-    assert '"containerd/' in log or "containerd" in log.lower()
-
-
 TRAVERSALS = (
     "/",
     "/api/v2.0/projects",
