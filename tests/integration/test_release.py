@@ -933,24 +933,35 @@ def test_https_of_its_own_and_metrics(site):
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=harbor-cache.example.com "
         "-keyout /root/k.pem -out /root/c.pem 2>/dev/null"
     )
-    site.write("/opt/harbor/harbor.yml", HARBOR_YML + more)
-    site.run("cd /opt/harbor && ./prepare")
-    site.compose("up -d --force-recreate")
-    health = "curl -sk https://127.0.0.1:8443/api/v2.0/health"
-    waiting.until(
-        lambda: '{"status": "healthy"' in site.run(health, check=False).stdout, 90, "https"
-    )
+    with written(site, HARBOR_YML + more):
+        health = "curl -sk https://127.0.0.1:8443/api/v2.0/health"
+        waiting.until(
+            lambda: '{"status": "healthy"' in site.run(health, check=False).stdout, 90, "https"
+        )
 
-    plain = site.run("curl -s -o /dev/null -w '%{http_code} %{redirect_url}' 127.0.0.1:8080/x")
-    assert plain.stdout == "308 https://127.0.0.1:8443/x"
-    assert "harbor_health 1" in site.run("curl -s 127.0.0.1:9090/metrics").stdout
-    registry = site.run("curl -s '127.0.0.1:9090/metrics?comp=registry'").stdout
-    assert "registry_http_requests_total" in registry
-    assert site.run("stat -c '%u %a' /data/secret/cert/server.key").stdout == "10000 600\n"
-    site.write("/opt/harbor/harbor.yml", HARBOR_YML)
+        plain = site.run("curl -s -o /dev/null -w '%{http_code} %{redirect_url}' 127.0.0.1:8080/x")
+        assert plain.stdout == "308 https://127.0.0.1:8443/x"
+        assert "harbor_health 1" in site.run("curl -s 127.0.0.1:9090/metrics").stdout
+        registry = site.run("curl -s '127.0.0.1:9090/metrics?comp=registry'").stdout
+        assert "registry_http_in_flight_requests" in registry
+        assert site.run("stat -c '%u %a' /data/secret/cert/server.key").stdout == "10000 600\n"
+    site.wait()
+
+
+@contextmanager
+def written(site, harbor_yml):
+    """Harbor with this harbor.yml, and with the ordinary one again afterwards."""
+    try:
+        prepared(site, harbor_yml)
+        yield
+    finally:
+        prepared(site, HARBOR_YML)
+
+
+def prepared(site, harbor_yml):
+    site.write("/opt/harbor/harbor.yml", harbor_yml)
     site.run("cd /opt/harbor && ./prepare")
     site.compose("up -d --force-recreate --remove-orphans")
-    site.wait()
 
 
 def test_without_the_log_container_the_others_do_not_start(site):
