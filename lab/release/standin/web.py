@@ -4,6 +4,7 @@ Bodies stream in both directions: blobs are far larger than what should be held 
 """
 
 import json
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -105,8 +106,9 @@ def serve(application: Application, port: int, quiet: Iterable[str] = ()) -> Non
         (_Handler,),
         {"application": staticmethod(application), "quiet": frozenset(quiet)},
     )
-    server = _Server(("", port), handler)
-    server.serve_forever()
+    # The first process of a container dies of no signal that it doesn't handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _Server(("", port), handler).serve_forever()
 
 
 class _Server(ThreadingHTTPServer):
