@@ -156,13 +156,13 @@ def _labels(part: Part, release: Release) -> dict[str, str]:
 
 
 def _healthcheck(arguments: tuple[str, ...]) -> dict[str, object]:
-    """Every 10 s where Harbor's images have 30 s; StartInterval is for Engine 25 and newer.
+    """Every 3 s, where Harbor's images have 30 s: on Engine 20.10 a start takes at least that.
 
-    Each check costs a process in a container: more often would keep a small machine busy.
+    StartInterval is for Engine 25 and newer.
     """
     return {
         "Test": ["CMD", f"{HOME}/bin/health.sh", *arguments],
-        "Interval": 10 * SECOND,
+        "Interval": 3 * SECOND,
         "Timeout": 10 * SECOND,
         "Retries": 3,
         "StartPeriod": 20 * SECOND,
