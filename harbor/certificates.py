@@ -36,6 +36,8 @@ class Certificates:
     authority: KeyPair | None = None
     given: KeyPair | None = None
     trust: bytes = b""  # what clients must trust; empty where every client does already
+    acme_bundle: bytes = b""  # the CA of an ACME server's own https
+    acme_roots: bytes = b""  # what a rehearsed certificate must verify with
 
     def issue(self, names: list[str]) -> KeyPair:
         """The given pair, or a new one for `names`."""

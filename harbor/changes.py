@@ -42,4 +42,11 @@ class SendFile:
     path: str
 
 
-Change = WriteFile | Run | FetchRelease | SendFile
+@dataclass(frozen=True)
+class OrderCertificate:
+    """Have the CA issue the certificate: checked, rehearsed with a staging CA, counted, awaited."""
+
+    why: str
+
+
+Change = WriteFile | Run | FetchRelease | SendFile | OrderCertificate

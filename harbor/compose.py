@@ -5,6 +5,7 @@ the digests, so every compose call, ours or an operator's, recreates exactly wha
 """
 
 from harbor import paths, versions
+from harbor.acme import traefik as acme
 from harbor.render import render
 from harbor.settings import Settings
 
@@ -12,7 +13,12 @@ CONFIG_LABEL = "harbor-cache.config"
 EDGE_LABEL = "harbor-cache.edge"
 # core/env holds secrets that every run of prepare makes anew: it stands for all that it wrote.
 CONFIG_DIGEST = "cat docker-compose.yml common/config/core/env | sha256sum | cut -c1-16"
-EDGE_DIGEST = "cat docker-compose.override.yml .envrc | sha256sum | cut -c1-16"
+
+
+def edge_digest(settings: Settings) -> str:
+    """Shell text: a digest of what the service at the edge is created from, its secrets included."""
+    secrets = " acme/*" if settings.harbor.acme else ""
+    return f"cat docker-compose.override.yml .envrc{secrets} | sha256sum | cut -c1-16"
 
 
 def edge_service(settings: Settings) -> str:
@@ -35,6 +41,9 @@ def override(settings: Settings) -> bytes:
         traefik_flags=traefik_flags(settings),
         certificates=paths.certificates(harbor.data_volume),
         dynamic=paths.TRAEFIK_DYNAMIC,
+        acme=acme.environment(settings) if harbor.acme else {},
+        acme_secrets=list(acme.handed(settings).secrets) if harbor.acme else [],
+        acme_folders=(acme.FOLDER, acme.MOUNTED),
         uid=paths.UID,
     )
 
@@ -59,4 +68,6 @@ def traefik_flags(settings: Settings) -> list[str]:
     ]
     if traefik.provider == "docker":
         flags += ["--providers.docker=true", "--providers.docker.exposedbydefault=false"]
+    if settings.harbor.acme:
+        flags += acme.resolver_flags(settings, settings.harbor.acme.directory, "/certs")
     return flags

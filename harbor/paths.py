@@ -19,6 +19,9 @@ ENV_FILES = tuple(f"{CONFIG}/{name}/env" for name in ("core", "db", "jobservice"
 COMPOSE_WRAPPER = "/usr/local/sbin/harbor-compose"
 START = "/usr/local/sbin/harbor-start"
 UNIT = "/etc/systemd/system/harbor.service"
+KEEP = "/usr/local/sbin/harbor-keep-certificates"
+KEEP_UNIT = "/etc/systemd/system/harbor-certificates.service"
+KEEP_PATH = "/etc/systemd/system/harbor-certificates.path"
 PROFILE = "/etc/profile.d/harbor-direnv.sh"
 DAEMON_JSON = "/etc/docker/daemon.json"
 
@@ -28,6 +31,7 @@ LOCK = f"{STATE}/lock"
 LOCK_HOLDER = f"{STATE}/lock.json"
 APPLY_LOCK = f"{STATE}/apply.lock"
 AUDIT = f"{STATE}/audit.log"
+ORDERS = f"{STATE}/orders"  # certificates that were issued and asked for, never a key
 BACKUPS = "/var/backups/harbor-cache"  # holds private keys: for root only
 STORE_COPY = f"{BACKUPS}/certificates"
 

@@ -21,6 +21,8 @@ from pydantic import (
 )
 
 from harbor import versions
+from harbor.acme import providers
+from harbor.acme.settings import Acme
 from harbor.certificates import Certificates
 from harbor.configuration.settings import Configuration
 from harbor.errors import SettingsError
@@ -100,14 +102,17 @@ class Release(Section):
 class Tls(Section):
     """Which certificate clients see, and who shows it."""
 
-    mode: Literal["ca", "files"] = Field(
-        "ca", description="a small CA of our own, or given certificate files"
+    mode: Literal["ca", "files", "acme"] = Field(
+        "ca", description="a small CA of our own, given certificate files, or Let's Encrypt"
     )
     ends_at: Literal["traefik", "harbor"] = Field("traefik", description="who ends TLS")
     certificate: str | None = Field(None, description="files: PEM, intermediates behind the leaf")
     key: str | None = Field(None, description="files: the private key, PEM, not encrypted")
-    ca: str | None = Field(None, description="files: the CA that clients must trust, if private")
-    extra_names: list[str] = Field([], description="more names for the certificate of mode ca")
+    ca: str | None = Field(
+        None, description="files, acme: the CA that clients must trust, if private"
+    )
+    extra_names: list[str] = Field([], description="more names for the certificate (ca, acme)")
+    acme: Acme | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "Tls":
@@ -116,9 +121,15 @@ class Tls(Section):
         ]
         if missing:
             raise ValueError(f"mode: files needs {' and '.join(missing)}")
-        given = [k for k in ("certificate", "key", "ca") if self.mode == "ca" and getattr(self, k)]
+        pair = ("certificate", "key")
+        unfit = {"ca": (*pair, "ca"), "files": (), "acme": pair}[self.mode]
+        given = [key for key in unfit if getattr(self, key)]
         if given:
             raise ValueError(f"{', '.join(given)}: only with mode: files")
+        if self.mode == "acme" and not self.acme:
+            raise ValueError("mode: acme needs acme (at least acme.email)")
+        if self.mode == "acme" and self.ends_at != "traefik":
+            raise ValueError("mode: acme needs ends_at: traefik, which orders the certificate")
         return self
 
 
@@ -137,6 +148,12 @@ class Traefik(Section):
     read_timeout: int = Field(
         1800, ge=0, description="seconds; Traefik's own 60 cut long pushes; 0 is none"
     )
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Major and minor version."""
+        major, minor = self.version.removeprefix("v").split(".")[:2]
+        return int(major), int(minor)
 
 
 class ExternalDatabase(Section):
@@ -417,6 +434,21 @@ class HarborSettings(Section):
         if self.url.startswith("http://"):
             raise ValueError("external_url must be https: TLS ends at Traefik or at Harbor")
         return self
+
+    @model_validator(mode="after")
+    def _provider_is_known(self) -> "HarborSettings":
+        known = providers.known(self.traefik.release)
+        if self.acme and self.acme.provider not in known:
+            raise ValueError(
+                f"tls.acme.provider: Traefik {self.traefik.version} knows no DNS provider "
+                f"`{self.acme.provider}`{suggestion(self.acme.provider, known)}"
+            )
+        return self
+
+    @property
+    def acme(self) -> Acme | None:
+        """The settings of ACME where the certificate comes that way."""
+        return self.tls.acme if self.tls.mode == "acme" else None
 
     @property
     def release_version(self) -> Version:

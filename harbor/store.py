@@ -38,6 +38,10 @@ class StoredFile:
     whole: bool
 
 
+# Traefik's own modes: it refuses a store that others can read, and then has no resolver at all.
+TOO_OPEN = "find . -maxdepth 1 -name 'acme*.json' ! -perm 600 -printf '%P\\n'"
+
+
 def folder(settings: Settings) -> str:
     """The store itself."""
     return paths.certificates(settings.harbor.data_volume)

@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import Protocol
 
 from harbor import paths, versions
-from harbor.changes import Change, FetchRelease, Run, SendFile, WriteFile
+from harbor.changes import Change, FetchRelease, OrderCertificate, Run, SendFile, WriteFile
 from harbor.errors import CHANGES_PENDING, NotConverged, Refused, RemoteError, Unhealthy
 from harbor.settings import Settings
 from harbor.shell import Output, quote
 from harbor.steps import health, preflight
-from tasks import _release
+from tasks import _certificate, _release
 from tasks._fleet import Target, holder
 from tasks._host import scripted
 from tasks._inventory import Loaded
@@ -152,6 +152,8 @@ def _apply(
                 _release.bring(target, settings, loaded, change)
             elif isinstance(change, SendFile):
                 _release.send_verified(target, loaded.path(change.source), change.path)
+            elif isinstance(change, OrderCertificate):
+                _certificate.order(target, settings)
             record(target, step, change, "+")
 
 

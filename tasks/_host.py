@@ -18,7 +18,7 @@ import fabric
 import paramiko
 
 from harbor import lock, paths
-from harbor.changes import Change, FetchRelease, Run, SendFile, WriteFile
+from harbor.changes import Change, FetchRelease, OrderCertificate, Run, SendFile, WriteFile
 from harbor.errors import ConnectError, Locked, OpsError, RemoteError
 from harbor.shell import (
     DONE,
@@ -375,7 +375,7 @@ def _body(change: Change) -> str:
 
 def scripted(change: Change) -> bool:
     """Whether a change travels in a script, together with its neighbours."""
-    return not isinstance(change, FetchRelease | SendFile)
+    return not isinstance(change, FetchRelease | SendFile | OrderCertificate)
 
 
 def _read_lines(

@@ -112,6 +112,8 @@ def _missing_files(loaded: Loaded, harbor: HarborSettings) -> list[str]:
         "tls.certificate": harbor.tls.certificate,
         "tls.key": harbor.tls.key,
         "tls.ca": harbor.tls.ca,
+        "tls.acme.ca_bundle": harbor.acme and harbor.acme.ca_bundle,
+        "tls.acme.staging_ca": harbor.acme and harbor.acme.staging_ca,
     }
     mistakes = [
         f"{loaded.file.name}: harbor.{key}: no such file: {loaded.path(value)}"
@@ -134,13 +136,20 @@ def _certificates(loaded: Loaded, harbor: HarborSettings, *, keep_ca: bool) -> C
     if harbor.tls.mode == "ca":
         authority = _authority(loaded.folder / "ca", now, keep=keep_ca)
         return Certificates(now, authority=authority, trust=authority.chain)
+    trust = _bytes(loaded, harbor.tls.ca)
+    if acme := harbor.acme:
+        bundle, roots = _bytes(loaded, acme.ca_bundle), _bytes(loaded, acme.staging_ca)
+        return Certificates(now, trust=trust, acme_bundle=bundle, acme_roots=roots)
     assert harbor.tls.certificate
     assert harbor.tls.key
     files = (loaded.path(harbor.tls.certificate), loaded.path(harbor.tls.key))
     chain, key = (path.read_bytes() for path in files)
     given = given_pair(chain, key, harbor.url_host, now, files)
-    trust = loaded.path(harbor.tls.ca).read_bytes() if harbor.tls.ca else b""
     return Certificates(now, given=given, trust=trust)
+
+
+def _bytes(loaded: Loaded, path: str | None) -> bytes:
+    return loaded.path(path).read_bytes() if path else b""
 
 
 def _authority(folder: Path, now: datetime.datetime, *, keep: bool) -> KeyPair:

@@ -1,6 +1,7 @@
 """The steps of a deploy, in order: each may rely on the ones before it."""
 
 from harbor.steps import (
+    certificate,
     config,
     docker,
     environment,
@@ -9,7 +10,9 @@ from harbor.steps import (
     service,
     stack,
     store_backup,
+    store_import,
     store_restore,
+    store_watch,
     tls,
     traefik,
     user,
@@ -19,13 +22,16 @@ STEPS = (
     docker,
     user,
     store_restore,  # before tls, which would make a new certificate
+    store_import,
     release,
     tls,
     config,
     environment,
     traefik,
     service,
+    store_watch,
     stack,
     history,
+    certificate,
     store_backup,
 )

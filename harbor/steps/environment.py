@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from harbor import compose, files, paths
+from harbor.acme import traefik as acme
 from harbor.changes import Change, Run
 from harbor.render import render, shipped
 from harbor.settings import Settings
@@ -21,12 +22,14 @@ def envrc(settings: Settings) -> bytes:
         "RESTART": traefik.restart,
         "VERSION": traefik.version,
         "LOG": traefik.log_level,
+        # What the provider cannot read from a file.
+        **(acme.handed(settings).secrets if settings.harbor.acme else {}),
     }
     return render(
         "envrc.j2",
         values=values,
         config_digest=compose.CONFIG_DIGEST,
-        edge_digest=compose.EDGE_DIGEST,
+        edge_digest=compose.edge_digest(settings),
     )
 
 
@@ -39,9 +42,23 @@ def approval(home: str, content: bytes) -> str:
 def managed(settings: Settings) -> list[files.ManagedFile]:
     own = (paths.USER, paths.USER)
     return [
+        *(_acme_files(settings) if settings.harbor.acme else []),
         files.ManagedFile(paths.OVERRIDE, compose.override(settings), *own),
         files.ManagedFile(paths.ENVRC, envrc(settings), *own, 0o600, "masked"),
         files.ManagedFile(paths.PROFILE, shipped("harbor-direnv.sh"), shows="nothing"),
+    ]
+
+
+def _acme_files(settings: Settings) -> list[files.ManagedFile]:
+    """What Traefik reads from files, so that `docker inspect` shows no secret."""
+    found = {name: s.reveal().encode() for name, s in acme.handed(settings).files.items()}
+    if settings.certificates.acme_bundle:
+        found[acme.BUNDLE] = settings.certificates.acme_bundle
+    return [
+        files.ManagedFile(
+            f"{acme.FOLDER}/{name}", content, paths.USER, paths.USER, 0o600, "nothing"
+        )
+        for name, content in found.items()
     ]
 
 

@@ -44,7 +44,7 @@ def probe(settings: Settings) -> dict[str, str]:
         "containers": "timeout 20 docker ps -a "
         f"--filter label=com.docker.compose.project={paths.PROJECT} --format '{row}'",
         "config": f"cd {paths.INSTALL} && {compose.CONFIG_DIGEST}",
-        "edge": f"cd {paths.INSTALL} && {compose.EDGE_DIGEST}",
+        "edge": f"cd {paths.INSTALL} && {compose.edge_digest(settings)}",
         "unit": "systemctl is-active harbor.service",
     }
 

@@ -8,6 +8,7 @@ from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command, quote
 
 NAME = "store"
+RELOAD = "docker ps -q --filter name=^traefik$ | xargs -r docker restart"
 
 
 def probe(settings: Settings) -> dict[str, str]:
@@ -15,6 +16,7 @@ def probe(settings: Settings) -> dict[str, str]:
     return {
         "store": store.probe(store.folder(settings)),
         "copy": store.probe(paths.STORE_COPY),
+        "too open": f"cd {found} && {store.TOO_OPEN}",
         "folder": f"stat -c '%d:%i' {found}",
         # A folder that was deleted and made again is another one: a container keeps the old.
         "mounted": "pid=$(timeout 20 docker inspect -f '{{.State.Pid}}' traefik) && "
@@ -30,7 +32,13 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     if lost:
         listed = ", ".join(f"{path} ({what})" for path, what in lost.items())
         script = store.copy_files(paths.STORE_COPY, store.folder(settings), list(lost))
+        if any(path.startswith("acme") for path in lost):
+            script += f"\n{RELOAD}"  # else Traefik goes on without what it could not read
         changes.append(Run(f"put back from the copy of the certificate store: {listed}", script))
+    if opened := facts.get("too open", NOT_READ).lines:
+        close = command("chmod", "600", *(f"{store.folder(settings)}/{path}" for path in opened))
+        why = f"Traefik refuses a store that others can read: {', '.join(opened)}"
+        changes.append(Run(why, f"{close}\n{RELOAD}"))
     if settings.harbor.with_traefik and detached(facts):
         why = "traefik still has the deleted folder of the certificate store"
         changes.append(Run(why, command("docker", "restart", "traefik")))

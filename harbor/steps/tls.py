@@ -46,6 +46,8 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
 
 
 def _pair(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
+    if settings.harbor.acme:
+        return []  # Traefik keeps its own
     chain_file, key_file = chain_path(settings), f"{folder(settings)}/key.pem"
     chain = files.content(facts.get(chain_file, NOT_READ))
     key = files.content(facts.get(key_file, NOT_READ))

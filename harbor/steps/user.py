@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from harbor import paths
+from harbor.acme import traefik as acme
 from harbor.changes import Change, Run
 from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command, quote
@@ -14,6 +15,7 @@ def folders(settings: Settings) -> dict[str, str]:
     """Path -> `owner:group mode` of the folders that everything else stands in."""
     own = f"{paths.USER}:{paths.USER}"
     data = settings.harbor.data_volume
+    secrets = {acme.FOLDER: f"{own} 700"} if settings.harbor.acme else {}
     return {
         paths.INSTALL: f"{own} 755",
         data: f"{own} 755",
@@ -21,6 +23,7 @@ def folders(settings: Settings) -> dict[str, str]:
         f"{paths.certificates(data)}/own": f"{own} 700",
         f"{data}/ca_download": f"{own} 755",
         paths.TRAEFIK_DYNAMIC: f"{own} 755",
+        **secrets,
     }
 
 
