@@ -3,6 +3,7 @@
 from invoke import Collection
 
 from tasks import (
+    cert,
     configure,
     deploy,
     doctor,
@@ -49,3 +50,4 @@ namespace = Collection(
     verify.verify,
     verify.warm,
 )
+namespace.add_collection(Collection.from_module(cert))

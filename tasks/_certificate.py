@@ -91,7 +91,7 @@ def _ask(target: Target, settings: Settings, attempt: int) -> str:
     """Note the order and change the router, which makes Traefik order; the host's time before."""
     target.progress(f"certificate: ordering from {acme.acme_of(settings).directory}")
     file = acme.store_file(acme.acme_of(settings).directory)
-    line = ledger.asked(file, tls.names(settings), settings.certificates.now)
+    line = ledger.asked(file, tls.names(settings), datetime.datetime.now(datetime.UTC))
     route = certificate.route_file(settings, attempt % certificate.ATTEMPTS)
     script = "\n".join(
         [

@@ -31,7 +31,7 @@ STEPS = (
     service,
     store_watch,
     stack,
-    history,
     certificate,
+    history,
     store_backup,
 )

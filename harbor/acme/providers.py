@@ -1,8 +1,8 @@
 """The DNS providers that each version of Traefik knows, with the variables that each needs.
 
 From the tables of Traefik's own documentation, 2.11 to 3.6 (docs/content/https/acme.md; later
-pages only link to lego). Variables that the table lists as alternatives of each other are not
-asked for: Traefik's log then says what is missing.
+pages only link to lego). Variables that are alternatives of each other, or that changed from one
+version to another, are not asked for: Traefik's log then says what is missing.
 """
 
 from dataclasses import dataclass
@@ -65,13 +65,13 @@ _BY_VERSION: dict[tuple[int, int], dict[str, str]] = {
         "fastdns": "AKAMAI_CLIENT_TOKEN AKAMAI_CLIENT_SECRET AKAMAI_ACCESS_TOKEN",
         "freemyip": "FREEMYIP_TOKEN",
         "gandi": "GANDI_API_KEY",
-        "gandiv5": "GANDIV5_PERSONAL_ACCESS_TOKEN",
+        "gandiv5": "",
         "gcloud": "",
         "gcore": "GCORE_PERMANENT_API_TOKEN",
         "glesys": "GLESYS_API_USER GLESYS_API_KEY GLESYS_DOMAIN",
         "godaddy": "GODADDY_API_KEY GODADDY_API_SECRET",
         "googledomains": "",
-        "hetzner": "HETZNER_API_TOKEN",
+        "hetzner": "",
         "hostingde": "HOSTINGDE_API_KEY HOSTINGDE_ZONE_NAME",
         "hosttech": "HOSTTECH_API_KEY",
         "httpnet": "HTTPNET_API_KEY",
@@ -123,7 +123,7 @@ _BY_VERSION: dict[tuple[int, int], dict[str, str]] = {
         "route53": "",
         "safedns": "SAFEDNS_AUTH_TOKEN",
         "sakuracloud": "SAKURACLOUD_ACCESS_TOKEN SAKURACLOUD_ACCESS_TOKEN_SECRET",
-        "scaleway": "SCW_API_TOKEN",
+        "scaleway": "",
         "selectel": "SELECTEL_API_TOKEN",
         "servercow": "SERVERCOW_USERNAME SERVERCOW_PASSWORD",
         "simply": "SIMPLY_ACCOUNT_NAME SIMPLY_API_KEY",

@@ -56,6 +56,15 @@ def probe(path: str) -> str:
     return f"[ -f {quote(path)} ] && tr -d '\\n' < {quote(path)} | {_CHAIN}"
 
 
+def probe_pairs(path: str) -> str:
+    """Snippet: chain and private key of each certificate, base64, a line; for an export only."""
+    pair = r'''"certificate": *"[A-Za-z0-9+/=]*", *"key": *"[A-Za-z0-9+/=]*"'''
+    return (
+        f"tr -d '\\n' < {quote(path)} | sed 's/\", */\",/g' | "
+        f"grep -o {quote(pair)} | cut -d'\"' -f4,8 | tr '\"' ' '"
+    )
+
+
 def parse(found: Output) -> list[Stored]:
     """The certificates, the newest first; what is damaged is left out."""
     certificates = [one for one in map(_stored, found.lines) if one] if found.ok else []
@@ -82,7 +91,8 @@ def problem(one: Stored, names: Iterable[str], now: datetime.datetime) -> str:
     """Why a certificate does not do for these names now; empty when it does."""
     if missing := set(names) - set(one.names):
         return f"lacks the name {', '.join(sorted(missing))}"
-    if not one.leaf.not_valid_before_utc <= now <= one.leaf.not_valid_after_utc:
+    # Not its beginning: it may have been issued after this run looked at the clock.
+    if now > one.leaf.not_valid_after_utc:
         return f"is valid until {one.leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC only"
     return ""
 
