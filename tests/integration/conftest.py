@@ -15,15 +15,6 @@ from tests.integration.operator import ROOT, operator
 HARBOR_NAME = "harbor-cache.example.com"
 
 
-def pytest_collection_modifyitems(items):
-    """What shares hosts stays on one worker of pytest-xdist: a module, or one suite of it."""
-    for item in items:
-        own_hosts = hasattr(item.module, "site") or "site" not in item.fixturenames
-        group = item.module.__name__ if own_hosts else "operate"
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        item.add_marker(pytest.mark.xdist_group(f"{group}-{params.get('site', '')}"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def run_as_root():
     assert os.geteuid() == 0, "the integration tests make real hosts: run them as root"
@@ -41,7 +32,7 @@ def releases():
 def lab(request):
     """A lab of the module's own, taken down at its end."""
     name = request.module.__name__.rpartition(".test_")[2].replace("_", "-")
-    with Lab(f"it-{name}-{os.environ.get('PYTEST_XDIST_WORKER', 'one')}") as made:
+    with Lab(f"it-{name}") as made:
         yield made
 
 

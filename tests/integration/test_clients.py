@@ -15,6 +15,8 @@ import pytest
 from harbor.certificates import create_authority, issue
 from harbor.clients import cut
 from lab import HostSpec
+from lab.release import archive
+from lab.release.upstream import Registry
 from tests.integration.conftest import HARBOR_NAME
 from tests.integration.operator import CANARIES, ROOT, operator
 
@@ -137,6 +139,8 @@ def _play_upstream(upstream, clients):
     )
     push = [sys.executable, "-m", "lab.release", "upstream", f"http://{upstream.address}:5000"]
     subprocess.run(push, cwd=ROOT, check=True)
+    fresh = archive.layer([archive.Entry("fresh", b"shares no layer with any other image\n")])
+    Registry(f"http://{upstream.address}:5000").push_image("library/fresh", "1", [fresh])
     for client in clients:
         # For Docker Hub itself docker reads the system's CAs alone, and no certs.d.
         client.write("/usr/local/share/ca-certificates/origin.crt", authority.chain.decode())
@@ -252,7 +256,7 @@ def test_using_it_again_changes_nothing(site, used):
 
 
 def test_every_pull_is_proven_cold_and_warm(site, used):
-    hosts = site.verify("--image", "busybox:1.36")
+    hosts = site.verify("--image", "fresh:1")
     again = site.verify()
 
     pulls = [pull for host in hosts + again for pull in host["details"]["pulls"]]
