@@ -100,10 +100,18 @@ def _fetch_by_host(target: Target, source: str, path: str, sha256: str) -> None:
             f"install -d -m 0700 {quote(folder)}",
             # A whole file is not asked for again: a range behind its end is an error.
             f"echo {quote(f'{sha256}  {path}')} | sha256sum -c --status 2>/dev/null && exit 0",
+            # The last length: those before it are of redirections. 0 where none is told.
+            (
+                f"total=$(curl -fsSIL --connect-timeout 20 {quote(source)} | tr -d '\\r' | "
+                "awk 'tolower($1) == \"content-length:\" {n = $2} END {print n + 0}')"
+            ),
+            f"there=$(stat -c %s {quote(path)} 2>/dev/null || echo 0)",
+            # As long as the whole and another content: there is nothing to go on from.
+            f'[ "$total" = 0 ] || [ "$there" -lt "$total" ] || rm -f {quote(path)}',
             f"{fetch} & p=$!",
             (
-                f"while kill -0 $p 2>/dev/null; do echo {PROGRESS} $(stat -c %s {quote(path)} 2>/dev/null) >&2; "
-                "sleep 1; done"
+                f"while kill -0 $p 2>/dev/null; do echo {PROGRESS} "
+                f'$(stat -c %s {quote(path)} 2>/dev/null || echo 0) "$total" >&2; sleep 1; done'
             ),
             "wait $p",
         ]
@@ -112,7 +120,7 @@ def _fetch_by_host(target: Target, source: str, path: str, sha256: str) -> None:
     target.host.apply(
         [Run(f"fetch {source}", script, timeout=7200)],
         done=lambda _: None,
-        progress=lambda text: rate(int(text or 0), 0),
+        progress=lambda text: rate(*map(int, text.split())),
     )
     _compare(target.host, path, sha256)
 
@@ -121,6 +129,8 @@ def _download(target: Target, settings: Settings) -> Path:
     """The tarball in this machine's cache, fetched or completed if need be."""
     import requests
 
+    if settings.harbor.release.verify in ("gpg", "cosign"):
+        _tool(settings.harbor.release.verify)  # before a download that nothing could verify
     source = url(settings)
     CACHE.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = CACHE / source.rpartition("/")[2]
@@ -131,6 +141,11 @@ def _download(target: Target, settings: Settings) -> Path:
     headers = {"Range": f"bytes={there}-"} if there else {}
     try:
         with requests.get(source, stream=True, headers=headers, timeout=HTTP_TIMEOUT) as answer:
+            if (
+                answer.status_code == 416
+            ):  # nothing behind what is here: a run ended before the rename
+                part.rename(path)
+                return path
             answer.raise_for_status()
             resumed = answer.status_code == 206
             total = int(answer.headers.get("Content-Length", 0)) + (there if resumed else 0)

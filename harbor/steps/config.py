@@ -14,6 +14,7 @@ from harbor.render import render
 from harbor.sections import FromEnvironment
 from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, as_user, command, write_file
+from harbor.steps import tls
 
 NAME = "config"
 CANDIDATE = f"{paths.STATE}/candidate"
@@ -45,6 +46,8 @@ def probe(settings: Settings) -> dict[str, str]:
         "harbor.yml": files.probe(paths.HARBOR_YML),
         "stamp": f"cat {paths.PREPARE_STAMP}",
         "altered": f"[ -s {paths.GENERATED} ] && sha256sum -c --quiet {paths.GENERATED} | sed 's/: FAILED.*//'",
+        # prepare copies it for Harbor's own nginx, which goes on with the copy.
+        "certificate": command("sha256sum", tls.chain_path(settings)),
         "owners": f"stat -c '%U %n' {env}",
         "leftovers": f"ls -d {paths.INSTALL}/input {CANDIDATE} {paths.INSTALL}/.harbor.yml.new",
     }
@@ -94,7 +97,7 @@ def flags(settings: Settings) -> list[str]:
     return ["--with-trivy"] if settings.harbor.trivy.enabled else []
 
 
-def inputs_digest(settings: Settings, certificate: bytes) -> str:
+def inputs_digest(settings: Settings, certificate: str) -> str:
     """What decides whether prepare has to run: settings, version, flags and certificate."""
     parts = [
         harbor_yml(settings),
@@ -102,7 +105,7 @@ def inputs_digest(settings: Settings, certificate: bytes) -> str:
         " ".join(flags(settings)).encode(),
     ]
     if not settings.harbor.with_traefik:
-        parts.append(certificate)
+        parts.append(certificate.encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -112,7 +115,7 @@ def plan(settings: Settings, outputs: Mapping[str, Output]) -> list[Change]:
     wanted = files.ManagedFile(
         paths.HARBOR_YML, text, paths.USER, paths.USER, 0o600, shows="masked"
     )
-    digest = inputs_digest(settings, outputs.get("certificate", NOT_READ).text.encode())
+    digest = inputs_digest(settings, outputs.get("certificate", NOT_READ).text)
     write = files.plan(wanted, facts.harbor_yml)
     reason = _prepare_reason(facts, digest)
     if not reason:

@@ -185,7 +185,7 @@ class TestConfig:
         wanted = wanted or settings()
         found = {
             "harbor.yml": file(config.harbor_yml(wanted), "harbor", "harbor", 0o600),
-            "stamp": ok(config.inputs_digest(wanted, b"")),
+            "stamp": ok(config.inputs_digest(wanted, "")),
             "altered": ok(),
             "owners": ok("\n".join(f"harbor {path}" for path in config.env_files(wanted))),
             "leftovers": ok(),
@@ -242,8 +242,16 @@ class TestConfig:
     def test_a_renewed_certificate_runs_prepare_only_where_harbor_ends_tls(self):
         own = settings(tls={"ends_at": "harbor"})
 
-        assert config.inputs_digest(own, b"1") != config.inputs_digest(own, b"2")
-        assert config.inputs_digest(settings(), b"1") == config.inputs_digest(settings(), b"2")
+        assert config.inputs_digest(own, "1") != config.inputs_digest(own, "2")
+        assert config.inputs_digest(settings(), "1") == config.inputs_digest(settings(), "2")
+
+    def test_the_certificate_that_harbors_own_nginx_shows_is_looked_at(self):
+        own = settings(tls={"ends_at": "harbor"})
+        facts = self.facts(certificate=ok("other"), stamp=ok(config.inputs_digest(own, "one")))
+        facts["harbor.yml"] = file(config.harbor_yml(own), "harbor", "harbor", 0o600)
+
+        assert tls.chain_path(own) in config.probe(own)["certificate"]
+        assert whys(config.plan(own, facts))[-1] == "run prepare: its inputs changed"
 
     def test_an_external_database_has_no_env_file_here(self):
         database = {"host": "db", "username": "harbor", "password": {"env": "DB"}}
