@@ -48,6 +48,11 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
         "delegate the zone, or check the spelling of hostname and tls.extra_names",
     ),
     (
+        ("unexpected response for", "SOA"),
+        "no DNS server of tls.acme.resolvers answers for the zone of the name",
+        "delegate the zone, or check the spelling of hostname and tls.extra_names",
+    ),
+    (
         ("NoSuchHostedZone",),
         "Route 53 has no such hosted zone",
         "check AWS_HOSTED_ZONE_ID, and that the zone is in this AWS account",

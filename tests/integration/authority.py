@@ -52,6 +52,11 @@ class Authority:
             mode="0640",
             owner="bind",
         )
+        # Other zones are refused at once: no root server can be asked from here.
+        self.host.write(
+            "/etc/bind/named.conf.options",
+            'options { directory "/var/cache/bind"; recursion no; };\n',
+        )
         self.host.run("systemctl restart named")
 
     def directory(self, which: str) -> str:

@@ -291,6 +291,7 @@ LINES = {
     "illegal base64 data at input byte 4": "not base64",
     "could not find the start of authority for '_acme-challenge.x.' [NXDOMAIN]": "no DNS zone",
     "could not find the start of authority: dial udp: connection refused": "does not answer",
+    "unexpected response for 'x.' [question='x. IN  SOA', code=REFUSED]": "answers for the zone",
     "NoSuchHostedZone: no": "no such hosted zone",
     "InvalidClientTokenId": "does not know the access key",
     "SignatureDoesNotMatch": "refuses the secret key",
