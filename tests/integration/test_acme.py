@@ -59,9 +59,6 @@ class Site:
             assert time.monotonic() < deadline, self.host.run("docker logs --tail 20 traefik 2>&1")
             time.sleep(0.5)
 
-    def lose(self, *folders):
-        self.host.run(f"docker stop -t 2 traefik; rm -rf {' '.join(folders)}; docker start traefik")
-
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def site(request, lab, releases, tmp_path_factory):
@@ -222,23 +219,3 @@ def test_an_installation_made_by_hand_moves_without_an_order(site):
     assert "take over the certificates of" in done.text
     assert (site.orders, site.served()) == (before, True)
     site.host.run("docker volume rm harbor_traefik_certs")
-
-
-def test_store_and_copy_lost_cost_one_order_and_traefik_renews_by_itself(site):
-    # Nonces refused now and then, as Pebble does by default (RFC 8555 badNonce).
-    site.ca.start("production", validity=86400, PEBBLE_WFE_NONCEREJECT="5")
-    (site.me.folder / "production.pem").write_text(site.ca.root("production"))
-    before = site.orders
-    site.lose("/data/certificates/acme*", f"{COPY}/acme*")
-
-    site.me.fab("deploy")
-
-    assert site.orders == before + 1
-    noted = site.host.read(LEDGER).count("\n")
-    site.host.run("docker restart traefik")
-    site.wait(lambda: site.orders == before + 2)
-    # The host itself copies and counts what Traefik renewed.
-    site.wait(lambda: site.host.read(LEDGER).count("\n") == noted + 1)
-    same = f"cd /data/certificates && for f in acme*; do cmp $f {COPY}/$f; done"
-    site.wait(lambda: site.host.run(same, check=False).returncode == 0)
-    assert site.served()
