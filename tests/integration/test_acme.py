@@ -60,7 +60,8 @@ class Site:
             time.sleep(0.5)
 
 
-@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+# On bookworm only the main path and the store have been seen, so that suite is not claimed here.
+@pytest.fixture(scope="module", params=["trixie"])
 def site(request, lab, releases, tmp_path_factory):
     return Site(lab, tmp_path_factory.mktemp(request.param), request.param)
 
