@@ -56,7 +56,7 @@ paths_in() {
 
 remove_folders() {
     [ ! -e "$journal/folders" ] || tac "$journal/folders" | while IFS= read -r path; do
-        rmdir "$path" 2>/dev/null || true
+        [ ! -d "$path" ] || rmdir --ignore-fail-on-non-empty "$path"
     done
 }
 
@@ -92,5 +92,5 @@ undo() {
     remove_folders
     reload
     rm -rf "$journal"
-    rmdir "${journal%/*}" "${journal%/*/*}" 2>/dev/null || true
+    rmdir --ignore-fail-on-non-empty "${journal%/*}" "${journal%/*/*}"
 }

@@ -122,7 +122,7 @@ def commit_script(settings: Settings) -> str:
 
 def _of_holder(name: str) -> str:
     pattern = f's/.*"{name}": "\\([^"]*\\)".*/\\1/p'
-    return f"{command('sed', '-n', pattern, paths.LOCK_HOLDER)} || true"
+    return f"[ ! -e {paths.LOCK_HOLDER} ] || {command('sed', '-n', pattern, paths.LOCK_HOLDER)}"
 
 
 def _no_secret(settings: Settings) -> str:

@@ -230,6 +230,11 @@ def reload(facts: Facts) -> str:
     )
 
 
+def remove_namespace() -> str:
+    """Script: take away the namespace of our pulls, which is empty once their images are."""
+    return f"{command('ctr', 'namespaces', 'rm', NAMESPACE)} >/dev/null"
+
+
 def pull_test(references: list[str], folder: str) -> str:
     """Script: pull each image by the cache's own address into a namespace that is removed again."""
     ctr = ["ctr", "-n", NAMESPACE]
@@ -241,5 +246,5 @@ def pull_test(references: list[str], folder: str) -> str:
             f"{command(*ctr, 'images', 'rm', '--sync', image)} >/dev/null",
         ]
     if lines:
-        lines.append(f"{command('ctr', 'namespaces', 'rm', NAMESPACE)} >/dev/null || true")
+        lines.append(remove_namespace())
     return "\n".join(lines)

@@ -86,7 +86,7 @@ def pull_test(references: list[str]) -> str:
         line
         for image in references
         for line in (
-            f"had=$({command('podman', 'image', 'exists', image)} && echo yes || true)",
+            f"if {command('podman', 'image', 'exists', image)}; then had=yes; else had=; fi",
             f"echo '@progress podman pulls {image}' >&2",
             f"{command('podman', 'pull', '-q', image)} >/dev/null",
             f'[ -n "$had" ] || {command("podman", "rmi", image)} >/dev/null',

@@ -38,21 +38,21 @@ def _rule(action: str) -> str:
     return f"iptables -w {action} DOCKER-USER {began} -j REJECT --reject-with tcp-reset"
 
 
-def _bridge() -> list[str]:
-    network = f"{paths.PROJECT}_harbor"
-    return [
-        f"id=$(docker network inspect -f '{{{{.Id}}}}' {network} | cut -c1-12)",
-        'bridge="br-$id"',
-        f"systemctl stop {UNIT}.timer 2>/dev/null || true",
-    ]
-
-
 def cut() -> str:
     """Script: refuse connections of Harbor's containers to anywhere else, for a while at most."""
     timer = f"systemd-run -q --collect --unit={UNIT} --on-active={SECONDS}"
-    return "\n".join([*_bridge(), f"{timer} {_rule('-D')}", _rule("-I")])
+    return "\n".join([mend(), f"{timer} {_rule('-D')}", _rule("-I")])
 
 
 def mend() -> str:
-    """Script: end the cut."""
-    return "\n".join([*_bridge(), f"{_rule('-D')} 2>/dev/null || true"])
+    """Script: end the cut, also one that a run which was killed has left."""
+    network = f"{paths.PROJECT}_harbor"
+    return "\n".join(
+        [
+            f"id=$(docker network inspect -f '{{{{slice .Id 0 12}}}}' {network})",
+            'bridge="br-$id"',
+            # The timer last: as long as the rule may be there somebody takes it away.
+            f"if {_rule('-C')} 2>/dev/null; then {_rule('-D')}; fi",
+            f"if systemctl is-active -q {UNIT}.timer; then systemctl stop {UNIT}.timer; fi",
+        ]
+    )

@@ -266,7 +266,7 @@ def pull_test(references: list[str]) -> str:
         line
         for image in references
         for line in (
-            f"had=$(docker image inspect -f yes {command(image)} 2>/dev/null || true)",
+            f"if {command('docker', 'image', 'inspect', image)} >/dev/null 2>&1; then had=yes; else had=; fi",
             f"echo '@progress docker pulls {image}' >&2",
             f"{command('docker', 'pull', '-q', image)} >/dev/null",
             f'[ -n "$had" ] || {command("docker", "rmi", image)} >/dev/null',

@@ -63,5 +63,5 @@ def script(host: str, user: str, password: Secret) -> str:
 
 
 def logout(host: str) -> str:
-    """Script: also takes the password out of a credential helper."""
-    return f"docker logout {quote(host)} >/dev/null 2>&1 || true"
+    """Script: also takes the password out of a credential helper; docker may be gone meanwhile."""
+    return f"! command -v docker >/dev/null || docker logout {quote(host)} >/dev/null"

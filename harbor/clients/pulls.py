@@ -51,7 +51,7 @@ def remove(runtime: str, name: str) -> str:
     return "\n".join(
         [
             command(*_ctr(), "images", "rm", "--sync", name) + " >/dev/null",
-            command("ctr", "namespaces", "rm", containerd.NAMESPACE) + " >/dev/null || true",
+            containerd.remove_namespace(),
         ]
     )
 

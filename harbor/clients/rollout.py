@@ -22,12 +22,14 @@ from harbor.paths import DAEMON_JSON
 KINDS = ("files", "cloud-init", "daemonset")
 RUNTIMES = ("docker", "containerd", "podman", "buildkit", "k3s")
 NAME = "harbor-cache-hosts"
+# A node may have none of them; `try-restart` fails on a unit that is not installed.
+_IF_ACTIVE = "for u in {units}; do if systemctl is-active -q $u; then systemctl {verb} $u; fi; done"
 RELOADS = {
     "docker": "systemctl try-reload-or-restart docker",
     "containerd": "systemctl try-restart containerd",
-    "podman": "systemctl try-reload-or-restart crio || true",
-    "buildkit": "systemctl try-restart buildkit || true",
-    "k3s": "systemctl try-restart k3s k3s-agent || true",
+    "podman": _IF_ACTIVE.format(units="crio", verb="reload-or-restart"),
+    "buildkit": _IF_ACTIVE.format(units="buildkit", verb="restart"),
+    "k3s": _IF_ACTIVE.format(units="k3s k3s-agent", verb="restart"),
 }
 
 
