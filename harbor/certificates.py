@@ -55,6 +55,15 @@ class Certificates:
         return leaf_problem(chain, key, names, self.trust, self.now)
 
 
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the issuer's name and signature fit; not whether it may issue."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 def create_authority(name: str, now: datetime.datetime) -> KeyPair:
     """A new root: P-256, ten years, may sign leaves only (RFC 5280, 4.2.1.9: pathlen 0)."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -102,9 +111,7 @@ def leaf_problem(
         return "is missing or damaged"
     if private.public_key() != leaf.public_key():
         return "does not fit its key"
-    try:
-        leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(root))
-    except (ValueError, InvalidSignature, TypeError):
+    if not is_issued_by(leaf, x509.load_pem_x509_certificate(root)):
         return "is not signed by the present CA"
     if missing := set(names) - set(names_of(leaf)):
         return f"lacks the name {', '.join(sorted(missing))}"

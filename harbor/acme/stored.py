@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
-from harbor.certificates import names_of
+from harbor.certificates import is_issued_by, names_of
 from harbor.shell import Output, quote
 
 # Traefik renews certificates of 90 days when 30 are left (pkg/provider/acme/provider.go,
@@ -105,17 +104,9 @@ def best(certificates: Iterable[Stored], names: list[str], now: datetime.datetim
 def chain_problem(one: Stored, roots: bytes) -> str:
     """Why a chain does not verify: each link by the next, and the last by one of `roots` if given."""
     for lower, upper in zip(one.chain, one.chain[1:], strict=False):
-        if not _signed(lower, upper):
+        if not is_issued_by(lower, upper):
             return f"{lower.subject.rfc4514_string()} is not signed by the next in the chain"
     trusted = x509.load_pem_x509_certificates(roots) if roots else []
-    if trusted and not any(_signed(one.chain[-1], root) for root in trusted):
+    if trusted and not any(is_issued_by(one.chain[-1], root) for root in trusted):
         return f"{one.chain[-1].subject.rfc4514_string()} is not signed by tls.acme.staging_ca"
     return ""
-
-
-def _signed(lower: x509.Certificate, upper: x509.Certificate) -> bool:
-    try:
-        lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True

@@ -5,10 +5,9 @@ import re
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 
-from harbor.certificates import names_of
+from harbor.certificates import is_issued_by, names_of
 from harbor.shell import command, quote
 
 SECONDS = 10
@@ -97,22 +96,14 @@ def _chains(
     for _ in range(LONGEST_CHAIN):
         for anchor in trusted:
             if anchor.not_valid_after_utc >= now and (
-                anchor == current or _issued(current, anchor)
+                anchor == current or is_issued_by(current, anchor)
             ):
                 return True
-        issuer = next((c for c in between if c != current and _issued(current, c)), None)
+        issuer = next((c for c in between if c != current and is_issued_by(current, c)), None)
         if issuer is None:
             return False
         current = issuer
     return False
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def bundle(*pems: bytes, now: datetime.datetime) -> bytes:
