@@ -9,7 +9,8 @@
     ├── Unhealthy       8  Harbor or one of its containers is not healthy
     └── Refused         9  refused for safety
 
-Exit code 2 is no error: `fab plan` found changes.
+Exit code 2 is no error: `fab plan` found changes. With nothing to change it ends with 8 where
+Harbor is not healthy.
 """
 
 CHANGES_PENDING = 2

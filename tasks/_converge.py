@@ -89,7 +89,12 @@ def preview(target: Target, settings: Settings, steps: Sequence[Step]) -> str:
         target.result.code = CHANGES_PENDING
         return f"{len(target.result.changes)} to change"
     wrong = health.problems(settings, facts["health"])
-    return f"no changes, but not healthy: {', '.join(sorted(wrong))}" if wrong else "no changes"
+    if not wrong:
+        return "no changes"
+    for name, reason in sorted(wrong.items()):
+        target.say(f"not healthy: {name}: {reason}", "yellow")
+    target.result.code = Unhealthy.code
+    return f"no changes, but not healthy: {', '.join(sorted(wrong))}"
 
 
 def _warn(target: Target, settings: Settings) -> None:

@@ -36,6 +36,7 @@ def deploy(c: invoke.Context, json: bool = False, no_configure: bool = False) ->
 def plan(c: invoke.Context, json: bool = False) -> None:
     """Show what `deploy` would change and why, without changing anything; exit code 2 if anything.
 
+    With nothing to change it ends with 8 where Harbor is not healthy.
     Files are shown as diffs, secrets masked. What a step needs from an earlier one is assumed.
     """
     from harbor.settings import Settings
