@@ -46,11 +46,15 @@ def probe(settings: Settings) -> dict[str, str]:
         "harbor.yml": files.probe(paths.HARBOR_YML),
         "stamp": f"cat {paths.PREPARE_STAMP}",
         "altered": f"[ -s {paths.GENERATED} ] && sha256sum -c --quiet {paths.GENERATED} | sed 's/: FAILED.*//'",
-        # prepare copies it for Harbor's own nginx, which goes on with the copy.
-        "certificate": command("sha256sum", tls.chain_path(settings)),
+        **{path: files.probe(path) for path in _pair(settings)},
         "owners": f"stat -c '%U %n' {env}",
         "leftovers": f"ls -d {paths.INSTALL}/input {CANDIDATE} {paths.INSTALL}/.harbor.yml.new",
     }
+
+
+def _pair(settings: Settings) -> tuple[str, ...]:
+    """What prepare copies for Harbor's own nginx, which goes on with the copy."""
+    return () if settings.harbor.with_traefik else tls.pair_paths(settings)
 
 
 def parse(facts: Mapping[str, Output]) -> Facts:
@@ -97,7 +101,7 @@ def flags(settings: Settings) -> list[str]:
     return ["--with-trivy"] if settings.harbor.trivy.enabled else []
 
 
-def inputs_digest(settings: Settings, certificate: str) -> str:
+def inputs_digest(settings: Settings, certificate: bytes) -> str:
     """What decides whether prepare has to run: settings, version, flags and certificate."""
     parts = [
         harbor_yml(settings),
@@ -105,7 +109,7 @@ def inputs_digest(settings: Settings, certificate: str) -> str:
         " ".join(flags(settings)).encode(),
     ]
     if not settings.harbor.with_traefik:
-        parts.append(certificate.encode())
+        parts.append(certificate)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -115,7 +119,8 @@ def plan(settings: Settings, outputs: Mapping[str, Output]) -> list[Change]:
     wanted = files.ManagedFile(
         paths.HARBOR_YML, text, paths.USER, paths.USER, 0o600, shows="masked"
     )
-    digest = inputs_digest(settings, outputs.get("certificate", NOT_READ).text)
+    chain, _ = tls.pair(settings, outputs) if _pair(settings) else (b"", b"")
+    digest = inputs_digest(settings, chain)
     write = files.plan(wanted, facts.harbor_yml)
     reason = _prepare_reason(facts, digest)
     if not reason:

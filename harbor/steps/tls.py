@@ -1,5 +1,6 @@
 """The certificate that clients must see lies in the store, with its key and the CA to trust."""
 
+import hashlib
 from collections.abc import Mapping
 
 from harbor import files, mirrors, paths
@@ -19,6 +20,11 @@ def chain_path(settings: Settings) -> str:
     return f"{folder(settings)}/fullchain.pem"
 
 
+def pair_paths(settings: Settings) -> tuple[str, str]:
+    """Chain and key."""
+    return chain_path(settings), f"{folder(settings)}/key.pem"
+
+
 def ca_path(settings: Settings) -> str:
     """Harbor offers this file at /api/v2.0/systeminfo/getcert."""
     return f"{settings.harbor.data_volume}/ca_download/ca.crt"
@@ -35,35 +41,40 @@ def names(settings: Settings) -> list[str]:
 
 
 def probe(settings: Settings) -> dict[str, str]:
-    wanted = [chain_path(settings), f"{folder(settings)}/key.pem", ca_path(settings)]
+    wanted = [*pair_paths(settings), ca_path(settings)]
     if settings.harbor.with_traefik:
         wanted += [f"{paths.TRAEFIK_DYNAMIC}/{name}.yml" for name in ("tls", "mirrors")]
     return {path: files.probe(path) for path in wanted}
 
 
 def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
-    return [*_pair(settings, facts), *files.plan_all(_others(settings), facts)]
+    chain, key = pair(settings, facts)
+    return [*files.plan_all([*_pair_files(settings, chain, key), *_others(settings, chain)], facts)]
 
 
-def _pair(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
+def pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes]:
+    """Chain and key that belong there: those that are, or new ones; empty where Traefik orders."""
     if settings.harbor.acme:
-        return []  # Traefik keeps its own
-    chain_file, key_file = chain_path(settings), f"{folder(settings)}/key.pem"
-    chain = files.content(facts.get(chain_file, NOT_READ))
-    key = files.content(facts.get(key_file, NOT_READ))
-    problem = settings.certificates.problem(chain, key, names(settings))
-    if problem:
-        pair = settings.certificates.issue(names(settings))
-        chain, key = pair.chain, pair.key.reveal().encode()
-    changes: list[Change] = []
+        return b"", b""
+    chain, key = (files.content(facts.get(path, NOT_READ)) for path in pair_paths(settings))
+    if settings.certificates.problem(chain, key, names(settings)):
+        new = settings.certificates.issue(names(settings))
+        return new.chain, new.key.reveal().encode()
+    return chain, key
+
+
+def _pair_files(settings: Settings, chain: bytes, key: bytes) -> list[files.ManagedFile]:
+    if settings.harbor.acme:
+        return []
+    chain_file, key_file = pair_paths(settings)
     # The key first: whoever reads between the two still has the old pair in memory.
-    for path, content in ((key_file, key), (chain_file, chain)):
-        wanted = files.ManagedFile(path, content, paths.USER, paths.USER, 0o600, "nothing")
-        changes += files.plan(wanted, facts.get(path, NOT_READ))
-    return changes
+    return [
+        files.ManagedFile(path, content, paths.USER, paths.USER, 0o600, "nothing")
+        for path, content in ((key_file, key), (chain_file, chain))
+    ]
 
 
-def _others(settings: Settings) -> list[files.ManagedFile]:
+def _others(settings: Settings, chain: bytes) -> list[files.ManagedFile]:
     found = []
     if settings.certificates.trust:
         found.append(
@@ -77,7 +88,11 @@ def _others(settings: Settings) -> list[files.ManagedFile]:
         )
     if settings.harbor.with_traefik:
         dynamic = {
-            "tls": render("traefik-tls.yml.j2", harbor=settings.harbor),
+            "tls": render(
+                "traefik-tls.yml.j2",
+                harbor=settings.harbor,
+                certificate=hashlib.sha256(chain).hexdigest(),
+            ),
             "mirrors": mirrors.rendered(settings.harbor),
         }
         found += [

@@ -205,8 +205,14 @@ class TestPlan:
         assert change.script == f"rm -f {acme.ROUTE}"
 
     def test_tls_leaves_the_certificate_to_traefik(self):
-        assert tls._pair(by_acme(), {}) == []
-        assert b"certFile" not in tls._others(by_acme())[0].content
+        written = tls.plan(by_acme(), {})
+
+        assert [c.path.rpartition("/")[2] for c in written] == [
+            "ca.crt",
+            "tls.yml",
+            "mirrors.yml",
+        ]
+        assert b"certFile" not in written[1].content
 
 
 class TestStored:

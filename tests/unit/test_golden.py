@@ -49,8 +49,10 @@ CASES = {
     "harbor-no-live-restore.service": lambda: (
         service.managed(settings(docker={"live_restore": False}))[2].content
     ),
-    "traefik-tls.yml": lambda: tls._others(settings())[1].content,
-    "traefik-tls-file.yml": lambda: tls._others(settings(traefik={"provider": "file"}))[1].content,
+    "traefik-tls.yml": lambda: tls._others(settings(), b"")[1].content,
+    "traefik-tls-file.yml": lambda: (
+        tls._others(settings(traefik={"provider": "file"}), b"")[1].content
+    ),
 }
 
 

@@ -185,7 +185,7 @@ class TestConfig:
         wanted = wanted or settings()
         found = {
             "harbor.yml": file(config.harbor_yml(wanted), "harbor", "harbor", 0o600),
-            "stamp": ok(config.inputs_digest(wanted, "")),
+            "stamp": ok(config.inputs_digest(wanted, b"")),
             "altered": ok(),
             "owners": ok("\n".join(f"harbor {path}" for path in config.env_files(wanted))),
             "leftovers": ok(),
@@ -242,15 +242,19 @@ class TestConfig:
     def test_a_renewed_certificate_runs_prepare_only_where_harbor_ends_tls(self):
         own = settings(tls={"ends_at": "harbor"})
 
-        assert config.inputs_digest(own, "1") != config.inputs_digest(own, "2")
-        assert config.inputs_digest(settings(), "1") == config.inputs_digest(settings(), "2")
+        assert config.inputs_digest(own, b"1") != config.inputs_digest(own, b"2")
+        assert config.inputs_digest(settings(), b"1") == config.inputs_digest(settings(), b"2")
 
-    def test_the_certificate_that_harbors_own_nginx_shows_is_looked_at(self):
+    def test_a_certificate_that_will_be_another_runs_prepare_where_harbor_ends_tls(self):
         own = settings(tls={"ends_at": "harbor"})
-        facts = self.facts(certificate=ok("other"), stamp=ok(config.inputs_digest(own, "one")))
-        facts["harbor.yml"] = file(config.harbor_yml(own), "harbor", "harbor", 0o600)
+        pair = own.certificates.issue(tls.names(own))
+        facts = self.facts(own, stamp=ok(config.inputs_digest(own, pair.chain)))
+        facts[tls.chain_path(own)] = file(pair.chain, "harbor", "harbor", 0o600)
+        facts[tls.pair_paths(own)[1]] = file(pair.key.reveal().encode(), "harbor", "harbor", 0o600)
 
-        assert tls.chain_path(own) in config.probe(own)["certificate"]
+        assert set(tls.pair_paths(own)) < set(config.probe(own))
+        assert config.plan(own, facts) == []
+        del facts[tls.chain_path(own)]
         assert whys(config.plan(own, facts))[-1] == "run prepare: its inputs changed"
 
     def test_an_external_database_has_no_env_file_here(self):
@@ -270,7 +274,10 @@ class TestTls:
                 pair.key.reveal().encode(), "harbor", "harbor", 0o600
             ),
         }
-        others = {f.path: file(f.content, f.owner, f.group, f.mode) for f in tls._others(wanted)}
+        others = {
+            f.path: file(f.content, f.owner, f.group, f.mode)
+            for f in tls._others(wanted, pair.chain)
+        }
         return own | others
 
     def test_fresh(self):
@@ -293,7 +300,11 @@ class TestTls:
             settings(tls={"extra_names": ["mirror.example.com"]}), self.facts(settings())
         )
 
-        assert [c.path.rpartition("/")[2] for c in changes] == ["key.pem", "fullchain.pem"]
+        assert [c.path.rpartition("/")[2] for c in changes] == [
+            "key.pem",
+            "fullchain.pem",
+            "tls.yml",  # which makes Traefik look at the two
+        ]
 
     def test_interrupted_between_key_and_certificate(self):
         facts = self.facts(settings())
@@ -302,7 +313,7 @@ class TestTls:
             other.key.reveal().encode(), "harbor", "harbor", 0o600
         )
 
-        assert len(tls.plan(settings(), facts)) == 2
+        assert len(tls.plan(settings(), facts)) == 3
 
     def test_renewed_before_it_ends(self):
         from dataclasses import replace
@@ -312,11 +323,13 @@ class TestTls:
         old = settings()
         later = replace(old, certificates=replace(old.certificates, now=NOW + timedelta(days=380)))
 
-        assert len(tls.plan(later, facts)) == 2
+        assert len(tls.plan(later, facts)) == 3
 
     def test_the_hardened_file_provider_has_its_route_in_the_file(self):
         (written,) = (
-            f for f in tls._others(settings(traefik={"provider": "file"})) if "tls.yml" in f.path
+            f
+            for f in tls._others(settings(traefik={"provider": "file"}), b"")
+            if "tls.yml" in f.path
         )
 
         assert b"Host(`harbor-cache.example.com`)" in written.content
