@@ -38,6 +38,8 @@ class StoredFile:
     whole: bool
 
 
+# For Traefik, which reads its store at its start alone.
+RELOAD = "docker ps -q --filter name=^traefik$ | xargs -r docker restart"
 # Traefik's own modes: it refuses a store that others can read, and then has no resolver at all.
 TOO_OPEN = "find . -maxdepth 1 -name 'acme*.json' ! -perm 600 -printf '%P\\n'"
 

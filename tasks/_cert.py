@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from harbor import status
+from harbor import status, store
 from harbor.acme import report, stored
 from harbor.changes import OrderCertificate
 from harbor.errors import CHANGES_PENDING, RemoteError, Unhealthy
 from harbor.settings import Settings
-from harbor.steps import certificate, store_restore, tls
+from harbor.steps import certificate, tls
 from tasks import _certificate, _converge
 from tasks._fleet import Target, holder
 
@@ -50,7 +50,7 @@ def retry(target: Target, settings: Settings) -> str:
         changes = certificate.plan(settings, facts)
         if held and held.renewal < settings.certificates.now:
             # Traefik looks for what is to be renewed at its start, and then once a day.
-            target.host.read_write(store_restore.RELOAD)
+            target.host.read_write(store.RELOAD)
             words = "due for renewal: Traefik was restarted and asks for it"
         elif any(isinstance(change, OrderCertificate) for change in changes):
             _certificate.order(target, settings)
@@ -89,7 +89,7 @@ def _pair(target: Target, settings: Settings) -> tuple[bytes, bytes]:
     facts = target.host.read(
         {
             **certificate.probe(settings),
-            "pairs": stored.probe_pairs(certificate.store_path(settings)),
+            "pairs": stored.probe_pairs(tls.store_path(settings)),
         }
     )
     held = certificate.held(settings, facts)

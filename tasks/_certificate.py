@@ -4,7 +4,7 @@ import datetime
 import time
 
 from harbor import paths, status
-from harbor.acme import failures, ledger, stored
+from harbor.acme import failures, ledger, stored, zone
 from harbor.acme import traefik as acme
 from harbor.errors import Unhealthy
 from harbor.settings import Settings
@@ -15,6 +15,9 @@ from tasks._fleet import Target
 POLL_SECONDS = 0.5
 # Longer than lego looks for the TXT record at the slowest provider seen (route53: 124 s).
 ORDER_SECONDS = 240
+# Some providers, rfc2136 among them, prove one name after another with this pause between them
+# (lego 4, providers/dns/rfc2136: RFC2136_SEQUENCE_INTERVAL).
+NAME_SECONDS = 60
 ORDERS = {"orders": f"cat {paths.ORDERS}"}
 
 
@@ -27,6 +30,7 @@ def order(target: Target, settings: Settings) -> None:
     events = ledger.parse(target.host.read(ORDERS)["orders"].lines)
     ledger.check(events, acme.store_file(directory), names, settings.certificates.now)
     _reachable(target, settings)
+    _zones(target, settings)
     if staging := acme.acme_of(settings).rehearsal:
         _rehearse(target, settings, staging)
     _produce(target, settings, len(events))
@@ -48,6 +52,25 @@ def _reachable(target: Target, settings: Settings) -> None:
                 "check tls.acme.directory, tls.acme.ca_bundle and the way out to it; "
                 "nothing was ordered",
             )
+
+
+def _zones(target: Target, settings: Settings) -> None:
+    """The DNS servers answer the host and know the zone of each name, or Unhealthy."""
+    resolvers, names = acme.acme_of(settings).resolvers, tls.names(settings)
+    if not resolvers:  # Traefik asks the host's own, which its container may not share
+        return
+    target.progress("certificate: looking for the DNS zone")
+    if silent := zone.silent(target.host.read(zone.reach(resolvers))):
+        raise Unhealthy(
+            f"a DNS server does not answer the host: {', '.join(silent)}",
+            "check tls.acme.resolvers, and that port 53 is open on the way; nothing was ordered",
+        )
+    if lost := zone.missing(names, target.host.read(zone.find(resolvers[0], names))):
+        raise Unhealthy(
+            f"no DNS zone is found for {', '.join(lost)} (asked {resolvers[0]})",
+            "delegate the zone, or check the spelling of hostname and tls.extra_names; "
+            "nothing was ordered",
+        )
 
 
 def _rehearse(target: Target, settings: Settings, staging: str) -> None:
@@ -78,7 +101,7 @@ def _produce(target: Target, settings: Settings, attempt: int) -> None:
     if held is None:
         since = _ask(target, settings, attempt)
         log = f"docker logs --since {quote(since)} traefik 2>&1"
-        held = _await(target, settings, certificate.store_path(settings), log, "order")
+        held = _await(target, settings, tls.store_path(settings), log, "order")
     target.host.read_write(f"{paths.KEEP}")
     await_served(target, settings, held)
     target.say(
@@ -107,7 +130,7 @@ def _ask(target: Target, settings: Settings, attempt: int) -> str:
 def _await(target: Target, settings: Settings, path: str, log: str, what: str) -> stored.Stored:
     """Wait until the store at `path` holds the certificate. Raises Unhealthy as soon as the log says why not."""
     names = tls.names(settings)
-    seconds = ORDER_SECONDS + acme.acme_of(settings).delay
+    seconds = ORDER_SECONDS + acme.acme_of(settings).delay + NAME_SECONDS * (len(names) - 1)
     began = time.monotonic()
     while True:
         facts = target.host.read({"stored": stored.probe(path), "log": f"{log} | tail -n 200"})

@@ -67,6 +67,11 @@ class Acme(Section):
             raise ValueError(f"{value!r} is no e-mail address that the CA takes")
         return value
 
+    @field_validator("resolvers")
+    @classmethod
+    def _with_port(cls, value: list[str]) -> list[str]:
+        return [one if re.search(r":\d+$", one) else f"{one}:53" for one in value]
+
     @field_validator("variables")
     @classmethod
     def _variable_names(

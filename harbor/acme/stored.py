@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from harbor.certificates import is_issued_by, names_of
-from harbor.shell import Output, quote
+from harbor.shell import Output, command, quote
 
 # Traefik renews certificates of 90 days when 30 are left (pkg/provider/acme/provider.go,
 # getCertificateRenewDurations); shorter ones later. Hours of the life -> hours before the end.
@@ -45,14 +45,15 @@ class Stored:
         life = self.leaf.not_valid_after_utc - self.leaf.not_valid_before_utc
         hours = life.total_seconds() / 3600
         before = next(
-            (b for least, b in _RENEWALS if hours >= least - 24), 12 if hours >= 24 else 1 / 3
+            (b for least, b in _RENEWALS if hours >= least - 24), 6 if hours >= 24 else 1 / 3
         )
         return self.leaf.not_valid_after_utc - datetime.timedelta(hours=before)
 
 
-def probe(path: str) -> str:
-    """Snippet: the chains in the file at `path`, one base64 text a line; no key among them."""
-    return f"[ -f {quote(path)} ] && tr -d '\\n' < {quote(path)} | {_CHAIN}"
+def probe(*paths: str) -> str:
+    """Snippet: the chains in the first of these files that is there, a base64 text a line; no key."""
+    read = f"tr -d '\\n' < \"$f\" | {_CHAIN}"
+    return f'for f in {command(*paths)}; do [ ! -f "$f" ] || {{ {read}; break; }}; done'
 
 
 def probe_pairs(path: str) -> str:

@@ -5,7 +5,7 @@ What lies in the store decides: where it holds a certificate that does, nothing 
 
 from collections.abc import Mapping
 
-from harbor import files, paths, store
+from harbor import files, paths
 from harbor.acme import stored
 from harbor.acme import traefik as acme
 from harbor.changes import Change, OrderCertificate, Run
@@ -17,15 +17,11 @@ NAME = "certificate"
 ATTEMPTS = 50
 
 
-def store_path(settings: Settings) -> str:
-    return f"{store.folder(settings)}/{acme.store_file(acme.acme_of(settings).directory)}"
-
-
 def probe(settings: Settings) -> dict[str, str]:
     route = {acme.ROUTE: files.probe(acme.ROUTE)}
     if not settings.harbor.acme:
         return route
-    return {**route, "stored": stored.probe(store_path(settings))}
+    return {**route, "stored": tls.stored_probe(settings)}
 
 
 def held(settings: Settings, facts: Mapping[str, Output]) -> stored.Stored | None:

@@ -7,13 +7,10 @@ from harbor.acme import traefik as acme
 from harbor.changes import Change, Run
 from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command, quote
+from harbor.steps import tls
 
 NAME = "store import"
 VOLUME = "harbor_traefik_certs"  # of a compose file with `traefik_certs` in a folder `harbor`
-
-
-def _target(settings: Settings) -> str:
-    return f"{store.folder(settings)}/{acme.store_file(acme.acme_of(settings).directory)}"
 
 
 def _found(settings: Settings) -> str:
@@ -30,9 +27,9 @@ def _found(settings: Settings) -> str:
 def probe(settings: Settings) -> dict[str, str]:
     if not settings.harbor.acme:
         return {}
-    copied = f"{paths.STORE_COPY}/{acme.store_file(settings.harbor.acme.directory)}"
+    copied = tls.store_copy(settings)
     return {
-        "there": f"[ -s {quote(_target(settings))} ] || [ -s {quote(copied)} ]",
+        "there": f"[ -s {quote(tls.store_path(settings))} ] || [ -s {quote(copied)} ]",
         "found": _found(settings),
     }
 
@@ -45,6 +42,6 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     own = command("install", "-m", "0600", "-o", paths.USER, "-g", paths.USER, "/dev/null", staged)
     # Traefik looks under its resolver's name, which is the first key of the file.
     rename = f'sed \'0,/"[^"]*"/s//"{acme.RESOLVER}"/\' {quote(found.text)} > {quote(staged)}'
-    move = command("mv", "-fT", staged, _target(settings))
+    move = command("mv", "-fT", staged, tls.store_path(settings))
     script = "\n".join([own, rename, command("sync", staged), move])
     return [Run(f"take over the certificates of {found.text}: no new order", script)]

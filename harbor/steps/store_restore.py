@@ -8,7 +8,6 @@ from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command, quote
 
 NAME = "store"
-RELOAD = "docker ps -q --filter name=^traefik$ | xargs -r docker restart"
 
 
 def probe(settings: Settings) -> dict[str, str]:
@@ -33,12 +32,12 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
         listed = ", ".join(f"{path} ({what})" for path, what in lost.items())
         script = store.copy_files(paths.STORE_COPY, store.folder(settings), list(lost))
         if any(path.startswith("acme") for path in lost):
-            script += f"\n{RELOAD}"  # else Traefik goes on without what it could not read
+            script += f"\n{store.RELOAD}"  # else Traefik goes on without what it could not read
         changes.append(Run(f"put back from the copy of the certificate store: {listed}", script))
     if opened := facts.get("too open", NOT_READ).lines:
         close = command("chmod", "600", *(f"{store.folder(settings)}/{path}" for path in opened))
         why = f"Traefik refuses a store that others can read: {', '.join(opened)}"
-        changes.append(Run(why, f"{close}\n{RELOAD}"))
+        changes.append(Run(why, f"{close}\n{store.RELOAD}"))
     if settings.harbor.with_traefik and detached(facts):
         why = "traefik still has the deleted folder of the certificate store"
         changes.append(Run(why, command("docker", "restart", "traefik")))

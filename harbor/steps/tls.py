@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Mapping
 
-from harbor import files, mirrors, paths
-from harbor.changes import Change
+from harbor import files, mirrors, paths, store
+from harbor.acme import stored
+from harbor.acme import traefik as acme
+from harbor.changes import Change, Run
 from harbor.render import render
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output
+from harbor.shell import NOT_READ, Output, command
 
 NAME = "tls"
 
@@ -23,6 +25,21 @@ def chain_path(settings: Settings) -> str:
 def pair_paths(settings: Settings) -> tuple[str, str]:
     """Chain and key."""
     return chain_path(settings), f"{folder(settings)}/key.pem"
+
+
+def store_path(settings: Settings) -> str:
+    """Where Traefik keeps the certificates of the CA that is asked."""
+    return f"{store.folder(settings)}/{acme.store_file(acme.acme_of(settings).directory)}"
+
+
+def store_copy(settings: Settings) -> str:
+    """Its copy, from which `store_restore` brings it back."""
+    return f"{paths.STORE_COPY}/{acme.store_file(acme.acme_of(settings).directory)}"
+
+
+def stored_probe(settings: Settings) -> str:
+    """Snippet: the chains that Traefik has, or will have when the copy has been put back."""
+    return stored.probe(store_path(settings), store_copy(settings))
 
 
 def ca_path(settings: Settings) -> str:
@@ -44,12 +61,29 @@ def probe(settings: Settings) -> dict[str, str]:
     wanted = [*pair_paths(settings), ca_path(settings)]
     if settings.harbor.with_traefik:
         wanted += [f"{paths.TRAEFIK_DYNAMIC}/{name}.yml" for name in ("tls", "mirrors")]
-    return {path: files.probe(path) for path in wanted}
+    found = {path: files.probe(path) for path in wanted}
+    if settings.harbor.acme:
+        found |= {acme.ROUTE: files.probe(acme.ROUTE), "stored": stored_probe(settings)}
+    return found
 
 
 def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     chain, key = pair(settings, facts)
-    return [*files.plan_all([*_pair_files(settings, chain, key), *_others(settings, chain)], facts)]
+    return [
+        *_hold_order(settings, facts),
+        *files.plan_all([*_pair_files(settings, chain, key), *_others(settings, chain)], facts),
+    ]
+
+
+def _hold_order(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
+    """With an empty store Traefik would order by itself at its start, beside our rehearsal, and
+    the two would overwrite each other's TXT record.
+    """
+    there = facts.get(acme.ROUTE, NOT_READ).ok
+    if not settings.harbor.acme or not there or stored.parse(facts.get("stored", NOT_READ)):
+        return []
+    why = f"{acme.ROUTE}: the store holds no certificate: Traefik orders none before the rehearsal"
+    return [Run(why, f"{command('rm', '-f', acme.ROUTE)}\n{store.RELOAD}")]
 
 
 def pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes]:

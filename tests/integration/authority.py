@@ -123,6 +123,7 @@ class Authority:
                     "RFC2136_TSIG_KEY": f"{TSIG_NAME}.",
                     "RFC2136_TSIG_ALGORITHM": "hmac-sha256.",
                     "RFC2136_TSIG_SECRET": {"env": "RFC2136_TSIG_SECRET"},
+                    "RFC2136_SEQUENCE_INTERVAL": "1",  # 60 s between two names else
                 },
                 "resolvers": [f"{self.host.address}:53"],
                 "directory": self.directory("production"),

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lab import HostSpec
+from lab import HostSpec, Lab
 from tests.integration import authority
 from tests.integration.operator import operator
 
@@ -60,10 +60,10 @@ class Site:
             time.sleep(0.5)
 
 
-# On bookworm only the main path and the store have been seen, so that suite is not claimed here.
-@pytest.fixture(scope="module", params=["trixie"])
-def site(request, lab, releases, tmp_path_factory):
-    return Site(lab, tmp_path_factory.mktemp(request.param), request.param)
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def site(request, releases, tmp_path_factory):
+    with Lab(f"it-acme-{request.param}") as lab:  # the zone is the whole lab's
+        yield Site(lab, tmp_path_factory.mktemp(request.param), request.param)
 
 
 def test_staging_first_and_then_one_order_in_production(site):
@@ -146,6 +146,8 @@ def test_a_store_that_others_can_read_is_mended(site):
 FAILURES = {
     "key": ("refuses the TSIG key", 10),
     "base64": ("not base64", 10),
+    "zone": ("no DNS zone is found for more.nowhere.invalid", 10),
+    "resolver": ("does not answer the host", 10),
     "directory": ("no ACME directory", 10),
     "front": ("no ACME directory", 10),
 }
@@ -160,6 +162,10 @@ def test_each_failure_is_told_with_its_cause_and_costs_no_order(site, kind):
         site.me.secrets["RFC2136_TSIG_SECRET"] = base64.b64encode(b"x" * 32).decode()
     elif kind == "base64":
         site.me.secrets["RFC2136_TSIG_SECRET"] = "no-base64-at-all"
+    elif kind == "zone":
+        site.me.values["harbor"]["tls"]["extra_names"] = ["more.nowhere.invalid"]
+    elif kind == "resolver":
+        site.acme["resolvers"] = [f"{site.ca.host.address}:5399"]
     elif kind == "directory":
         site.acme["staging"] = f"https://{authority.CA_NAME}:14999/dir"
     else:
@@ -170,7 +176,7 @@ def test_each_failure_is_told_with_its_cause_and_costs_no_order(site, kind):
     site.me.secrets["RFC2136_TSIG_SECRET"], site.me.values = secret, values
 
     cause, seconds = FAILURES[kind]
-    assert cause in failed.text
+    assert cause in failed.text, failed.text
     assert "hint:" in failed.text
     assert failed.seconds < seconds
     assert site.orders == before
@@ -220,3 +226,29 @@ def test_an_installation_made_by_hand_moves_without_an_order(site):
     assert "take over the certificates of" in done.text
     assert (site.orders, site.served()) == (before, True)
     site.host.run("docker volume rm harbor_traefik_certs")
+
+
+def test_store_and_copy_lost_cost_one_order_and_what_is_issued_is_renewed(site):
+    """The CA issues for a day only, so that Traefik renews at its next start."""
+    site.ca.start("production", validity=86400)
+    site.ca.start("staging", PEBBLE_WFE_NONCEREJECT="30")
+    site.me.values["harbor"]["tls"] = site.ca.settings(site.me.folder)
+    site.host.run(f"systemctl stop harbor; rm -rf /data/certificates {COPY}")
+    before = site.orders
+
+    done = site.me.fab("deploy")
+
+    assert "the store holds no certificate" in done.text
+    assert (site.orders, site.served()) == (before + 1, True)
+    issued = len(events(site))
+    site.host.run("docker restart traefik")
+    site.wait(lambda: site.orders == before + 2)
+    site.wait(lambda: len(events(site)) == issued + 1)
+    same = f"cd /data/certificates && for f in acme*.json; do cmp $f {COPY}/$f; done"
+    site.wait(lambda: site.host.run(same, check=False).returncode == 0)
+    assert site.me.fab("plan").changes == []
+
+
+def events(site):
+    """The certificates that the host has counted, ever."""
+    return [line for line in site.host.read(LEDGER).splitlines() if "\t-\t" not in line]

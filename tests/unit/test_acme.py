@@ -5,11 +5,13 @@ import datetime
 import json
 import subprocess
 
+import dns.message
+import dns.rrset
 import pytest
 from cryptography import x509
 
 from harbor import compose, paths
-from harbor.acme import failures, ledger, providers, report, stored
+from harbor.acme import failures, ledger, providers, report, stored, zone
 from harbor.acme import traefik as acme
 from harbor.certificates import create_authority, issue
 from harbor.changes import OrderCertificate
@@ -213,6 +215,57 @@ class TestPlan:
             "mirrors.yml",
         ]
         assert b"certFile" not in written[1].content
+
+
+class TestZone:
+    def answered(self, question, *, zone):
+        query = dns.message.make_query(question, "SOA")
+        answer = dns.message.make_response(query)
+        if zone:
+            soa = f"ns.{zone} admin.{zone} 1 60 60 60 1"
+            answer.answer.append(dns.rrset.from_text(zone, 60, "IN", "SOA", soa))
+        return ok(base64.b64encode(answer.to_wire()).decode())
+
+    def test_the_name_and_its_parents_are_asked_for(self):
+        asked = zone.find("8.8.8.8:53", ["a.example.com", "*.b.example.com"])
+
+        assert sorted(asked) == ["a.example.com.", "b.example.com.", "com.", "example.com."]
+        assert "8.8.8.8 53" in asked["com."]
+
+    def test_the_zone_may_be_any_parent(self):
+        answers = {
+            name: self.answered(name, zone=name if name == "example.com." else "")
+            for name in ("a.example.com.", "example.com.", "com.", "b.nowhere.", "nowhere.")
+        }
+
+        assert zone.missing(["a.example.com", "b.nowhere"], answers) == ["b.nowhere"]
+
+    @pytest.mark.parametrize("text", ["", "AAAA", "not base64"])
+    def test_no_answer_and_rubbish_are_silence(self, text):
+        assert zone.silent({"x:53": ok(text), "y:53": self.answered("a.", zone="")}) == ["x:53"]
+
+    def test_a_resolver_without_a_port_has_the_usual_one(self):
+        assert acme.acme_of(by_acme(resolvers=["1.1.1.1", "ns:5353"])).resolvers == [
+            "1.1.1.1:53",
+            "ns:5353",
+        ]
+
+
+class TestHold:
+    """No order of Traefik's own beside a rehearsal."""
+
+    def plan(self, **facts):
+        return [c.why for c in tls.plan(by_acme(), facts) if "rehearsal" in c.why]
+
+    def test_an_empty_store_and_a_router_would_order_unrehearsed(self):
+        assert len(self.plan(**{acme.ROUTE: ok("x"), "stored": ok("")})) == 1
+
+    def test_a_first_deploy_has_no_router_yet(self):
+        assert self.plan(stored=ok("")) == []
+
+    def test_a_certificate_that_lacks_a_name_keeps_the_router(self):
+        stored_text = base64.b64encode(PAIR.chain).decode()
+        assert self.plan(**{acme.ROUTE: ok("x"), "stored": ok(stored_text)}) == []
 
 
 class TestStored:
