@@ -1,4 +1,4 @@
-"""The other ways to deploy: where the release comes from, several hosts at once, upgrades.
+"""The other ways to deploy: where the release comes from, who ends TLS, upgrades, several hosts.
 
 The tests of one host run in the order they stand here, each from what the one before left.
 """
@@ -6,13 +6,18 @@ The tests of one host run in the order they stand here, each from what the one b
 import functools
 import hashlib
 import json
+import re
 import shlex
+import ssl
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from cryptography import x509
 
+from harbor.certificates import create_authority, issue
 from lab import HostSpec, network
 from tests.integration.conftest import HARBOR_NAME
 from tests.integration.operator import CANARIES, operator
@@ -72,10 +77,15 @@ def site(lab, releases, tmp_path_factory):
 
 
 class Site:
-    """One host with Docker and nothing else, and a web server with the releases."""
+    """One host with Docker and nothing else, a client, and a web server with the releases."""
 
     def __init__(self, lab, releases, folder):
-        self.host = lab.up("ways", suite="bookworm", layer="docker", aliases=(HARBOR_NAME,))
+        self.host, self.client = lab.up_all(
+            [
+                HostSpec("ways", "bookworm", "docker", (HARBOR_NAME,)),
+                HostSpec("asks", "trixie", "docker"),
+            ]
+        )
         self.web = Web()
         self.whole = (releases / TARBALL).read_bytes()
         self.sha256 = hashlib.sha256(self.whole).hexdigest()
@@ -101,6 +111,19 @@ class Site:
 
     def forget_release(self):
         self.host.run("rm /opt/harbor/prepare")
+
+    def served(self):
+        """The certificate that clients are shown."""
+        return x509.load_pem_x509_certificate(
+            ssl.get_server_certificate((self.host.address, 443), timeout=5).encode()
+        )
+
+    def answers(self, ca):
+        """Whether a client on another host, which trusts `ca` alone, reads by name that all is well."""
+        self.client.write("/root/ca.crt", ca)
+        ask = f"curl -sS --cacert /root/ca.crt https://{HARBOR_NAME}/api/v2.0/health"
+        said = self.client.run(ask).stdout
+        return re.search(r'^\{"status": ?"healthy"', said) is not None
 
 
 @pytest.mark.parametrize("fetch", ["host", "operator"])
@@ -200,6 +223,116 @@ def test_the_cache_is_used_again_and_the_md5_list_verifies_it(site):
 
     assert [path for _, path, _ in site.web.asked] == ["/md5sum"]
     assert f"release.sha256: {site.sha256}" in done.text
+
+
+def test_a_host_that_is_converged_and_not_healthy_is_said_by_plan(site):
+    site.host.run("docker kill -s STOP registry")  # it runs, and answers nobody
+    ask = "curl -s --max-time 20 http://127.0.0.1:8080/api/v2.0/health"
+    deadline = time.monotonic() + 60
+    while not re.search(r'^\{"status": ?"unhealthy"', site.host.run(ask, check=False).stdout):
+        assert time.monotonic() < deadline
+
+    done = site.fab("plan", expect=8)
+    site.host.run("docker kill -s CONT registry")
+
+    assert done.changes == []
+    assert "no changes, but not healthy: registry" in done.text
+    site.fab("deploy")
+
+
+def test_a_paused_container_runs_again(site):
+    site.host.run("docker pause harbor-core")
+
+    plan = site.fab("plan", expect=2)
+    site.fab("deploy")
+
+    assert plan.changes == ["stack: not running: core"]
+    assert site.fab("plan").changes == []
+
+
+def test_traefik_without_the_engines_socket_and_back(site):
+    ca = (site.folder / "ca/ca.crt").read_text()
+    traefik = site.me.values["harbor"]["traefik"]
+    mounts = "docker inspect traefik --format '{{json .HostConfig.Binds}}'"
+    site.me.set(traefik={**traefik, "provider": "file"})
+
+    site.fab("deploy")
+    again = site.fab("deploy")
+
+    assert again.changes == []
+    assert "docker.sock" not in site.host.run(mounts).stdout
+    assert site.answers(ca)
+    site.me.set(traefik=traefik)
+    site.fab("deploy")
+    assert "docker.sock" in site.host.run(mounts).stdout
+    assert site.answers(ca)
+    assert site.fab("plan").changes == []
+
+
+@pytest.fixture(scope="module")
+def given(site):
+    """Write a pair for the host's name, of one CA, and return its leaf: another at every call."""
+    from tests.unit.builders import NOW
+
+    now = max(NOW, NOW.now(NOW.tzinfo))
+    authority = create_authority("given CA", now)
+    (site.folder / "given-ca.pem").write_bytes(authority.chain)
+
+    def make():
+        pair = issue(authority, [HARBOR_NAME], now)
+        (site.folder / "given.pem").write_bytes(pair.chain)
+        (site.folder / "given.key").write_text(pair.key.reveal())
+        return x509.load_pem_x509_certificate(pair.chain)
+
+    return make
+
+
+@pytest.mark.parametrize("ends_at", ["traefik", "harbor"])
+def test_given_files_are_served_and_changed_ones_after_the_next_deploy(site, given, ends_at):
+    first = given()
+    files = {"certificate": "given.pem", "key": "given.key", "ca": "given-ca.pem"}
+    site.me.set(tls={"mode": "files", "ends_at": ends_at, **files})
+    site.fab("deploy")
+    assert site.answers((site.folder / "given-ca.pem").read_text())
+    assert is_served(site, first)
+    assert site.fab("deploy").changes == []
+
+    second = given()
+    plan = site.fab("plan", expect=2)
+    site.fab("deploy")
+
+    assert {change.split(":")[0] for change in plan.changes} <= {"tls", "config", "store copy"}
+    runs_prepare = any("run prepare: its inputs changed" in change for change in plan.changes)
+    assert runs_prepare == (ends_at == "harbor")
+    assert is_served(site, second)
+    assert site.fab("plan").changes == []
+    names = site.host.run("docker ps --format '{{.Names}}'").stdout.split()
+    assert ("traefik" in names) == (ends_at == "traefik")
+
+
+def is_served(site, certificate):
+    """Whether clients are shown it, within the seconds that a server needs to notice."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if site.served() == certificate:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def test_files_that_do_not_belong_together_are_refused_untouched(site, given):
+    given()
+    key = (site.folder / "given.key").read_text()
+    given()
+    (site.folder / "given.key").write_text(key)
+
+    before = site.host.run("find /opt/harbor /data/certificates -printf '%p %T@\\n' | sort").stdout
+
+    done = site.fab("deploy", expect=3)
+
+    assert "does not belong to" in done.text
+    after = site.host.run("find /opt/harbor /data/certificates -printf '%p %T@\\n' | sort").stdout
+    assert after == before
 
 
 class Pair:
