@@ -4,6 +4,7 @@ The store is a bind mount, which no docker command deletes; the copy is for ever
 `rm -rf`, a truncated file, a lost data volume. It lies on another folder tree, for root only.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from harbor import paths
@@ -29,6 +30,10 @@ done
 """
 
 
+# Traefik makes its file before it has anything to write in it.
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """One file of a store: its digest, and whether it is whole."""
@@ -36,6 +41,11 @@ class StoredFile:
     path: str
     sha256: str
     whole: bool
+
+    @property
+    def damaged(self) -> bool:
+        """Has content, and not the whole of it."""
+        return not self.whole and self.sha256 != EMPTY
 
 
 # For Traefik, which reads its store at its start alone.

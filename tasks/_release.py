@@ -141,9 +141,8 @@ def _download(target: Target, settings: Settings) -> Path:
     headers = {"Range": f"bytes={there}-"} if there else {}
     try:
         with requests.get(source, stream=True, headers=headers, timeout=HTTP_TIMEOUT) as answer:
-            if (
-                answer.status_code == 416
-            ):  # nothing behind what is here: a run ended before the rename
+            # Nothing behind what is here: a run ended before the rename.
+            if answer.status_code == 416:
                 part.rename(path)
                 return path
             answer.raise_for_status()

@@ -94,7 +94,11 @@ def _store(settings: Settings, facts: Facts) -> Found:
         return [
             (ERROR, f"the certificate store is not whole: {listed}", "fab start (puts it back)")
         ]
-    broken = [file.path for file in found.values() if not file.whole and file.path.endswith(".pem")]
+    broken = [
+        file.path
+        for file in found.values()
+        if file.damaged or (not file.whole and file.path.endswith(".pem"))
+    ]
     if broken:
         return [(ERROR, f"damaged, and no copy: {', '.join(broken)}", _cure(settings))]
     outdated = store.outdated(found, copy)

@@ -15,6 +15,20 @@ from tests.integration.operator import ROOT, operator
 HARBOR_NAME = "harbor-cache.example.com"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items):
+    """What shares a deployed host runs in one worker, in the order it stands in."""
+    for item in items:
+        suite = getattr(item, "callspec", None) and item.callspec.params.get("site")
+        shared = "operate" if _uses_the_operated_site(item) else item.module.__name__
+        item.add_marker(pytest.mark.xdist_group(f"{shared}-{suite}" if suite else shared))
+
+
+def _uses_the_operated_site(item):
+    made = item._fixtureinfo.name2fixturedefs.get("site")
+    return bool(made) and made[-1].scope == "session"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def run_as_root():
     assert os.geteuid() == 0, "the integration tests make real hosts: run them as root"
@@ -32,7 +46,7 @@ def releases():
 def lab(request):
     """A lab of the module's own, taken down at its end."""
     name = request.module.__name__.rpartition(".test_")[2].replace("_", "-")
-    with Lab(f"it-{name}") as made:
+    with Lab(f"it-{name}-{os.environ.get('PYTEST_XDIST_WORKER', 'one')}") as made:
         yield made
 
 
@@ -48,8 +62,7 @@ def bare(lab, releases, tmp_path, request):
     return make
 
 
-# Deploying is tested on trixie as well; these on both would take too long for one run.
-@pytest.fixture(scope="session", params=["bookworm"])
+@pytest.fixture(scope="session", params=["bookworm", "trixie"])
 def site(request, releases, tmp_path_factory):
     """A deployed host for the tests of the operating tasks; each of them leaves it healthy."""
     from tests.integration.operating import Site

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import HostSpec
+from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
 from tests.integration.operator import CANARIES, operator
@@ -55,8 +55,10 @@ class Site:
 
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
-def site(request, lab, releases, tmp_path_factory):
-    return Site(lab, tmp_path_factory.mktemp(request.param), request.param)
+def site(request, releases, tmp_path_factory):
+    # A lab for each: the cache has the same name in both.
+    with Lab(f"it-deploy-{request.param}") as lab:
+        yield Site(lab, tmp_path_factory.mktemp(request.param), request.param)
 
 
 @pytest.fixture(scope="module")

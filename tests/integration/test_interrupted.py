@@ -10,17 +10,18 @@ import time
 
 import pytest
 
-from tests.integration.operator import CANARIES
+from lab import Lab
+from tests.integration.conftest import HARBOR_NAME
+from tests.integration.operator import CANARIES, operator
 
 SEED = random.SystemRandom().randrange(10**6)
 
 
-@pytest.fixture(scope="module")
-def site(lab, releases, tmp_path_factory):
-    from tests.integration.operator import operator
-
-    host = lab.up("target", suite="bookworm", layer="docker", aliases=("harbor-cache.example.com",))
-    return host, operator(tmp_path_factory.mktemp("me"), lab, "target")
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def site(request, releases, tmp_path_factory):
+    with Lab(f"it-interrupted-{request.param}") as lab:
+        host = lab.up("target", suite=request.param, layer="docker", aliases=(HARBOR_NAME,))
+        yield host, operator(tmp_path_factory.mktemp("me"), lab, "target")
 
 
 def after(me, changes, pattern=r" \+ "):

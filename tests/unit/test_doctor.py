@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harbor import doctor
+from harbor import doctor, store
 from harbor.certificates import create_authority, issue
 from harbor.doctor.cache import budget_words
 from harbor.doctor.model import Facts
@@ -34,7 +34,7 @@ def inspect(service="core", state="running", since="2026-11-24T00:00:00", restar
 def healthy():
     containers = settings().harbor.containers
     listed = [f"{s}\t{n}\trunning\tUp\taa\tbb\timage" for s, n in containers.items()]
-    store = ok("yes\taa\town/fullchain.pem\nyes\tbb\town/key.pem")
+    pair = ok("yes\taa\town/fullchain.pem\nyes\tbb\town/key.pem")
     return {
         "containers": ok("\n".join(listed)),
         "body": ok(json.dumps(HEALTH)),
@@ -63,8 +63,8 @@ def healthy():
         "mounted": ok("1:2"),
         "certificate": certificate(),
         "verified": ok("    Verify return code: 0 (ok)"),
-        "store": store,
-        "copy": store,
+        "store": pair,
+        "copy": pair,
         "owners": ok(),
         "unreadable": ok(),
         "readable": ok(),
@@ -208,6 +208,12 @@ FAULTS = [
     ),
     (
         "certificate store",
+        "error",
+        {"store": ok("no\taa\tacme.json"), "copy": failed()},
+        "damaged, and no copy: acme.json",
+    ),
+    (
+        "certificate store",
         "warning",
         {"copy": failed()},
         "no present copy in /var/backups/harbor-cache",
@@ -301,6 +307,12 @@ def test_exactly_this_finding(check, severity, faults, words):
     assert words in finding.cause
     assert finding.cure
     assert doctor.exit_code([finding]) == {"error": 8, "warning": 2}[severity]
+
+
+def test_traefiks_file_that_is_still_empty_is_not_damaged():
+    faults = {"store": ok(f"no\t{store.EMPTY}\tacme.json"), "copy": failed()}
+
+    assert doctor.examine(settings(), doctor.CHECKS, {**healthy(), **faults}) == []
 
 
 def test_every_check_is_broken_here():
