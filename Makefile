@@ -29,7 +29,7 @@ check: venv ## format, lint, types, unit tests: under 20 s
 	@$(VENV)/bin/pytest -q -n 2 tests/unit
 
 test: check ## every test, unit and integration
-	@$(VENV)/bin/pytest -n 2 --dist loadgroup tests/integration
+	@$(VENV)/bin/pytest -n 2 tests/integration
 
 docs: venv ## write the reference of the settings and the editor's schema
 	@$(VENV)/bin/python -m harbor.reference > docs/settings.md

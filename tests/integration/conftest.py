@@ -8,25 +8,27 @@ import subprocess
 import sys
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from lab import Lab
 from tests.integration.operator import ROOT, operator
 
 HARBOR_NAME = "harbor-cache.example.com"
+SUITES = ["bookworm", "trixie"]
+OPERATING = ("doctor", "history", "lifecycle", "prune")  # they share `site`, below
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items):
+class BySite(LoadScopeScheduling):
     """What shares a deployed host runs in one worker, in the order it stands in."""
-    for item in items:
-        suite = getattr(item, "callspec", None) and item.callspec.params.get("site")
-        shared = "operate" if _uses_the_operated_site(item) else item.module.__name__
-        item.add_marker(pytest.mark.xdist_group(f"{shared}-{suite}" if suite else shared))
+
+    def _split_scope(self, nodeid):
+        module = nodeid.partition("::")[0].rpartition("test_")[2].removesuffix(".py")
+        shared = "operate" if module in OPERATING else module
+        return shared, next((suite for suite in SUITES if suite in nodeid), "")
 
 
-def _uses_the_operated_site(item):
-    made = item._fixtureinfo.name2fixturedefs.get("site")
-    return bool(made) and made[-1].scope == "session"
+def pytest_xdist_make_scheduler(config, log):
+    return BySite(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +64,7 @@ def bare(lab, releases, tmp_path, request):
     return make
 
 
-@pytest.fixture(scope="session", params=["bookworm", "trixie"])
+@pytest.fixture(scope="session", params=SUITES)
 def site(request, releases, tmp_path_factory):
     """A deployed host for the tests of the operating tasks; each of them leaves it healthy."""
     from tests.integration.operating import Site
