@@ -49,6 +49,7 @@ def probe(settings: Settings) -> dict[str, str]:
             "'{{.Names}}\t{{.Label \"com.docker.compose.project\"}}\t{{.Ports}}'"
         ),
         "database": f"cd {data}/database && cat pg*/PG_VERSION PG_VERSION 2>/dev/null | sort -n | tail -n1",
+        "own database": f"grep -c '^  postgresql:' {paths.COMPOSE}",
         "installed": f"sed -n 's/.*goharbor\\/prepare:v\\([0-9.]*\\).*/\\1/p' {paths.INSTALL}/prepare",
         "tools": "for t in base64 flock runuser bash stat sync install; do "
         'command -v "$t" >/dev/null || echo "$t"; done',
@@ -66,6 +67,7 @@ def findings(settings: Settings, facts: Mapping[str, Output], seconds_now: float
         *found.uid(),
         *found.name_resolution(),
         *found.upgrade(),
+        *found.database_elsewhere(),
     ]
 
 
@@ -211,6 +213,19 @@ class _Reader:
         else:
             problem = versions.database_problem(new, on_disk)
         return [Finding("version", problem, f"a way from there to {new}")] if problem else []
+
+    def database_elsewhere(self) -> list[Finding]:
+        """Another database than the one in use starts empty: every project and user is gone."""
+        external = self.settings.harbor.external_database is not None
+        folder = f"{self.settings.harbor.data_volume}/database"
+        uses_own, is_there = self.get("own database"), bool(self.get("database"))
+        if external and uses_own == "1" and is_there:
+            found, wanted = "Harbor's own in use", f"its content moved over and {folder} renamed"
+        elif not external and uses_own == "0" and not is_there:
+            found, wanted = "an external one in use", f"its content in {folder}"
+        else:
+            return []
+        return [Finding("database", found, f"{wanted} (docs/deploy.md)")]
 
 
 def _size(what: str, found: int, wanted: str, key: str) -> Finding:

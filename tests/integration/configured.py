@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import bcrypt
+
 from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
@@ -92,6 +94,19 @@ class Site:
         self.switch("docker-hub-url", f"{self.url}\n")
         self.switch("upstreams.json", json.dumps(dict.fromkeys(PUBLIC, self.url)))
         self.switch("settings.json", json.dumps({"registry_check": 5, "blob_age_hours": 0}))
+
+    def want_login(self, user: str, password: str) -> str:
+        """The same images at another port, for those with a password alone; its address."""
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()
+        self.upstream.write("/etc/login.htpasswd", f"{user}:{hashed}\n")
+        auth = "auth: {htpasswd: {realm: lab, path: /etc/login.htpasswd}}\n"
+        settings = upstream.CONFIGURATION.replace(f":{upstream.PORT}", ":5001") + auth
+        self.upstream.write("/etc/login.yml", settings)
+        self.upstream.run(
+            "systemd-run -q --unit=login docker-registry serve /etc/login.yml; "
+            "until curl -s localhost:5001/v2/ >/dev/null; do sleep 0.1; done"
+        )
+        return f"http://{self.upstream.address}:5001"
 
     def switch(self, name: str, text: str) -> None:
         self.host.write(f"{SWITCHES}/{name}", text)

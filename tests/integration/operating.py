@@ -13,6 +13,11 @@ from tests.integration.operator import CANARIES, FAB, ROOT, operator
 
 HARBOR_NAME = "harbor-cache.example.com"
 STORE = "cd /data/certificates && find . -type f | sort | xargs sha256sum"
+# By the way that clients come; 404 is Traefik's while it has no route.
+ENTRANCE = (
+    "curl -sk --max-time 5 -o /dev/null -w '%{http_code}' "
+    f"--resolve {HARBOR_NAME}:443:127.0.0.1 https://{HARBOR_NAME}/"
+)
 HEALTH = "curl -sS --max-time 5 http://127.0.0.1:8080/api/v2.0/health"
 STARTED = (
     "docker ps -aq --filter label=com.docker.compose.project=harbor | xargs docker inspect -f "
@@ -67,7 +72,7 @@ class Site:
         return int(self.host.run(" ".join(words), stdin=login).stdout)
 
     def is_healthy(self) -> bool:
-        """Harbor's own word, and every container's."""
+        """Harbor's own word, every container's, and Traefik leads to it."""
         said = self.host.run(HEALTH, check=False).stdout
         shown = self.host.run("docker ps -a --format '{{.Names}} {{.Status}}'", check=False).stdout
         names = [line.split(" ", 1) for line in shown.splitlines()]
@@ -75,7 +80,9 @@ class Site:
             name for name, status in names if status.startswith("Up") and "health:" not in status
         ]
         wrong = [name for name, status in names if "unhealthy" in status]
-        return '"healthy"' in said and "unhealthy" not in said and len(well) >= 10 and not wrong
+        leads = self.host.run(ENTRANCE, check=False).stdout in ("200", "308")
+        well_said = '"healthy"' in said and "unhealthy" not in said
+        return well_said and len(well) >= 10 and not wrong and leads
 
     def wait_healthy(self, seconds: float = 240) -> float:
         """Seconds until it is healthy again without a hand."""

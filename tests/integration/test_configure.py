@@ -219,6 +219,24 @@ def test_an_upstream_that_is_down(site, deployed):
     assert len(done.changes) == 1
 
 
+def test_an_upstream_that_wants_a_login(site, deployed):
+    url = site.want_login("puller", "Canary-Upstream-4711")
+    login = {"username": "puller", "password": {"env": "UPSTREAM"}}
+    values = extra("login", upstream=None, type="docker-registry", url=url, credentials=login)
+    values["projects"] = {**values["projects"], "login": {"registry": "login"}}
+
+    site.me.secrets["UPSTREAM"] = "Canary-Wrong-4711"
+    refused = site.configure(values, expect=6)
+    site.me.secrets["UPSTREAM"] = "Canary-Upstream-4711"
+    site.me.fab("configure")
+    image = f"{HARBOR_NAME}/login/{IMAGE}"
+    pulled = site.client.run(f"docker pull -q {image} && docker rmi {image}").stdout
+
+    assert "400 BAD_REQUEST: the registry is unhealthy" in refused.text
+    assert pulled.startswith(image)
+    assert site.me.fab("configure").changes == []
+
+
 def test_what_harbor_forbids_is_said_before_the_first_write(site, deployed):
     values = extra("never")
     values["projects"] = {**values["projects"], "proxy.gcr.io": {"registry": "quay.io"}}
@@ -339,6 +357,31 @@ def test_the_articles_form_is_applied(site, deployed):
         "oidc_user_claim": "",
     } == {k: v for k, v in found.items() if k.startswith("oidc_") or k == "auth_mode"}
     assert [w for w in site.writes() if not w.endswith("/ping")] == ["PUT /configurations"]
+    assert again.changes == []
+
+
+def test_ldap_takes_its_place(site, deployed):
+    ldap = {
+        "url": "ldaps://ldap.example.com",
+        "base_dn": "dc=example,dc=com",
+        "search_dn": "cn=reader,dc=example,dc=com",
+        "search_password": {"env": "LDAP_PASSWORD"},
+        "group_base_dn": "ou=groups,dc=example,dc=com",
+    }
+    site.me.secrets["LDAP_PASSWORD"] = "Canary-Ldap-4711"
+
+    site.configure({**ARTICLE, "auth": {"mode": "ldap", "ldap": ldap}})
+    again = site.me.fab("configure")
+
+    found = {k: v.get("value") for k, v in site.api("GET", "/configurations")[1].items()}
+    assert {
+        "auth_mode": "ldap_auth",
+        "ldap_url": ldap["url"],
+        "ldap_base_dn": ldap["base_dn"],
+        "ldap_search_dn": ldap["search_dn"],
+        "ldap_group_base_dn": ldap["group_base_dn"],
+        "ldap_scope": 2,
+    }.items() <= found.items()
     assert again.changes == []
 
 

@@ -22,6 +22,7 @@ def facts(**changes):
         "user": ok(""),
         "containers": ok(""),
         "database": ok(""),
+        "own database": ok(""),
         "installed": ok(""),
         "tools": ok(""),
     }
@@ -112,3 +113,29 @@ def test_name_resolution_warns_and_does_not_stop():
     unmet = findings(settings(), facts(resolves=ok("")), 1000.0)
 
     assert [f.fatal for f in unmet] == [False]
+
+
+EXTERNAL = {
+    "host": "db.example.com",
+    "username": "harbor",
+    "password": {"env": "EXTERNAL_DATABASE_PASSWORD"},
+}
+
+
+@pytest.mark.parametrize(
+    ("external", "own", "on_disk", "expected"),
+    [
+        (True, "1", "15", "database: found Harbor's own in use, wanted its content moved over"),
+        (True, "1", "", None),  # a first deploy that never got so far
+        (True, "0", "15", None),
+        (False, "0", "", "database: found an external one in use, wanted its content in /data"),
+        (False, "0", "15", None),
+        (False, "1", "15", None),
+    ],
+)
+def test_a_database_is_not_changed_for_an_empty_one_in_silence(external, own, on_disk, expected):
+    wanted = settings(external_database=EXTERNAL) if external else settings()
+
+    said = found(wanted, **{"own database": ok(own), "database": ok(on_disk)})
+
+    assert said[0].startswith(expected) if expected else said == []

@@ -1,0 +1,96 @@
+"""The article's provider: Route 53, as moto plays it, on an older Traefik; Pebble asks real BIND.
+
+What moto is told is copied to the zone by a bridge, so that the CA validates for real.
+"""
+
+import datetime
+
+import pytest
+
+from harbor.acme import providers
+from lab import HostSpec, Lab
+from lab.release import traefik
+from tests.integration import authority
+from tests.integration.aws import KEYS, REGION, Aws, Bridge
+from tests.integration.operator import RELEASES, operator
+
+TRAEFIK = "3.0.4"
+
+
+class Site:
+    def __init__(self, lab, aws, host, ca, folder):
+        self.host, self.aws = host, aws
+        lab.delegate(authority.ZONE, ca)
+        now = datetime.datetime.now(datetime.UTC)
+        self.ca = authority.Authority(ca, {"harbor-cache": host}, now)
+        self.route53 = aws.client("route53")
+        zone = self.route53.create_hosted_zone(Name=authority.ZONE, CallerReference="lab")
+        self.zone = zone["HostedZone"]["Id"]
+        self.bridge = Bridge(self.route53, self.zone, authority.ZONE, ca, self.ca.secret)
+        tls = self.ca.settings(folder)
+        tls["acme"] |= {
+            "provider": "route53",
+            # The keys are found in `.env` by their names.
+            "variables": {
+                "AWS_ENDPOINT_URL": aws.url,
+                "AWS_REGION": REGION,
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+        }
+        archive = str(RELEASES / f"traefik-v{TRAEFIK}.tar")
+        self.me = operator(
+            folder, lab, host.name, hostname=authority.NAME, tls=tls, configure=False,
+            traefik={"version": f"v{TRAEFIK}", "image_archive": archive},
+        )  # fmt: skip
+        self.me.secrets |= KEYS
+
+    @property
+    def variables(self):
+        return self.me.values["harbor"]["tls"]["acme"]["variables"]
+
+
+@pytest.fixture(scope="module")
+def site(releases, tmp_path_factory):
+    traefik.build(TRAEFIK, RELEASES)
+    folder = tmp_path_factory.mktemp("route53")
+    with Lab("it-route53") as lab:
+        host, ca = lab.up_all([HostSpec("cache", "trixie", "docker"), HostSpec("ca", layer="acme")])
+        with Aws(host, folder / "moto.log") as aws:
+            made = Site(lab, aws, host, ca, folder)
+            yield made
+            made.bridge.ends.set()
+            made.bridge.join()
+
+
+def test_a_zone_that_is_not_in_the_account_is_told_at_once(site):
+    site.variables["AWS_HOSTED_ZONE_ID"] = "ZNOTTHERE"
+
+    failed = site.me.fab("deploy", expect=8)
+    again = site.me.fab("cert.retry", expect=8)
+    del site.variables["AWS_HOSTED_ZONE_ID"]
+
+    assert "Route 53 has no such hosted zone" in failed.text
+    assert again.seconds < 10
+    assert site.ca.orders("production") == 0
+
+
+def test_the_certificate_comes_with_one_order_by_traefik_3_0(site):
+    done = site.me.fab("deploy")
+    root = site.ca.root("production")
+    site.host.write("/root/root.pem", root)
+    ask = f"curl -sS --cacert /root/root.pem https://{authority.NAME}/api/v2.0/health"
+
+    assert '"healthy"' in site.host.run(ask).stdout
+    assert "rehearsed:" in done.text
+    assert site.ca.orders("production") == 1
+    assert site.me.fab("deploy").changes == []
+    assert site.ca.orders("production") == 1
+
+
+def test_no_key_shows_and_the_record_is_taken_away_again(site):
+    shown = site.host.run("docker inspect $(docker ps -aq)").stdout
+
+    assert not [key for key in KEYS.values() if key in shown]
+    assert providers.AWS_FILE in shown
+    sets = site.route53.list_resource_record_sets(HostedZoneId=site.zone)["ResourceRecordSets"]
+    assert not [one for one in sets if one["Type"] == "TXT"]
