@@ -32,6 +32,7 @@ class ManagedFile:
     group: str = "root"
     mode: int = 0o644
     shows: Shows = "all"
+    why: str = "content differs"  # what to say of other content
 
 
 def probe(path: str) -> str:
@@ -52,7 +53,7 @@ def plan(wanted: ManagedFile, found: Output) -> list[WriteFile]:
     before = content(found)
     reasons = []
     if before != wanted.content:
-        reasons.append("content differs")
+        reasons.append(wanted.why)
     if (owner, group) != (wanted.owner, wanted.group):
         reasons.append(f"owner is {owner}:{group}, not {wanted.owner}:{wanted.group}")
     if int(mode, 8) != wanted.mode:

@@ -69,10 +69,9 @@ def probe(settings: Settings) -> dict[str, str]:
 
 def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     chain, key = pair(settings, facts)
-    return [
-        *_hold_order(settings, facts),
-        *files.plan_all([*_pair_files(settings, chain, key), *_others(settings, chain)], facts),
-    ]
+    why = "" if settings.harbor.acme else _problem(settings, *_stored_pair(settings, facts))
+    wanted = [*_pair_files(settings, chain, key, why), *_others(settings, chain)]
+    return [*_hold_order(settings, facts), *files.plan_all(wanted, facts)]
 
 
 def _hold_order(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
@@ -90,20 +89,29 @@ def pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes]
     """Chain and key that belong there: those that are, or new ones; empty where Traefik orders."""
     if settings.harbor.acme:
         return b"", b""
-    chain, key = (files.content(facts.get(path, NOT_READ)) for path in pair_paths(settings))
-    if settings.certificates.problem(chain, key, names(settings)):
+    chain, key = _stored_pair(settings, facts)
+    if _problem(settings, chain, key):
         new = settings.certificates.issue(names(settings))
         return new.chain, new.key.reveal().encode()
     return chain, key
 
 
-def _pair_files(settings: Settings, chain: bytes, key: bytes) -> list[files.ManagedFile]:
+def _stored_pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes]:
+    chain, key = (files.content(facts.get(path, NOT_READ)) for path in pair_paths(settings))
+    return chain, key
+
+
+def _problem(settings: Settings, chain: bytes, key: bytes) -> str:
+    return settings.certificates.problem(chain, key, names(settings))
+
+
+def _pair_files(settings: Settings, chain: bytes, key: bytes, why: str) -> list[files.ManagedFile]:
     if settings.harbor.acme:
         return []
     chain_file, key_file = pair_paths(settings)
     # The key first: whoever reads between the two still has the old pair in memory.
     return [
-        files.ManagedFile(path, content, paths.USER, paths.USER, 0o600, "nothing")
+        files.ManagedFile(path, content, paths.USER, paths.USER, 0o600, "nothing", why)
         for path, content in ((key_file, key), (chain_file, chain))
     ]
 

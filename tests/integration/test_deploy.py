@@ -3,12 +3,15 @@
 The tests of a suite share one host and run in the order they stand here.
 """
 
+import datetime
 import re
 import shlex
 import time
 
 import pytest
 
+from harbor.certificates import KeyPair, issue
+from harbor.shell import Secret
 from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
@@ -254,6 +257,31 @@ def test_a_lost_key_comes_back_from_the_copy_of_the_store(site, first_deploy):
     assert plan.changes[0] == reason
     assert deploy.changes == [reason]
     assert site.host.read("/data/certificates/own/key.pem") == before
+
+
+def test_a_certificate_that_ends_soon_is_issued_again_by_the_same_ca(site, first_deploy):
+    ca = site.me.folder / "ca"
+    authority = KeyPair((ca / "ca.crt").read_bytes(), Secret((ca / "ca.key").read_text()))
+    a_year_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=380)
+    soon = issue(authority, [HARBOR_NAME], a_year_ago)
+    own = "/data/certificates/own"
+    for name, text in (("key.pem", soon.key.reveal()), ("fullchain.pem", soon.chain.decode())):
+        site.host.write(f"{own}/{name}", text, mode="0600", owner="harbor")
+
+    plan = site.me.fab("plan", expect=2)
+    site.me.fab("deploy")
+
+    assert f"tls: {own}/fullchain.pem: ends in " in "\n".join(plan.changes)
+    shown = f"openssl s_client -CAfile /root/ca.crt -connect {HARBOR_NAME}:443 </dev/null 2>&1"
+    renewed = (
+        f"{shown} | grep -q 'Verify return code: 0' && {shown} | openssl x509 -checkend 31536000"
+    )
+    deadline = time.monotonic() + 15  # until Traefik has noticed
+    while site.client.run(renewed, check=False).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert (ca / "ca.crt").read_bytes() == authority.chain
+    assert site.me.fab("plan").changes == []
 
 
 def test_an_edited_output_of_prepare_is_made_again_and_everything_recreated(site, first_deploy):
