@@ -6,8 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import boto3
 import dns.query
@@ -54,15 +53,7 @@ class Aws:
             aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self.process.terminate()
         self.process.wait()
 

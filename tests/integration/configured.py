@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import shlex
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import bcrypt
 from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
-from tests.integration.operator import Operator, operator
+from tests.integration.operator import Operator, ask, operator
 from tests.unit.test_configuration import ARTICLE
 
 SWITCHES = "/data/stand-in"
@@ -121,13 +120,7 @@ class Site:
 
     def api(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Harbor's API as another client would ask it, on the host itself."""
-        data = ["-H", "Content-Type: application/json", "-d", json.dumps(body)] if body else []
-        words = ["curl", "-sS", "-K-", "-X", method, "-w", "\\n%{http_code}", *data]
-        words.append(f"http://127.0.0.1:8080/api/v2.0{path}")
-        password = self.me.secrets["HARBOR_ADMIN_PASSWORD"]
-        text = self.host.run(shlex.join(words), stdin=f'user = "admin:{password}"\n').stdout
-        content, _, status = text.rpartition("\n")
-        return int(status), json.loads(content) if content.strip() else None
+        return ask(self.host, method, path, body, self.me.secrets["HARBOR_ADMIN_PASSWORD"])
 
     def writes(self) -> list[str]:
         """The requests that change something since the last look, as Harbor's own log has them."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import HostSpec, Lab
-from tests.integration.operator import CANARIES, FAB, ROOT, operator
+from tests.integration.operator import FAB, ROOT, ask, operator
 
 HARBOR_NAME = "harbor-cache.example.com"
 STORE = "cd /data/certificates && find . -type f | sort | xargs sha256sum"
@@ -64,12 +64,7 @@ class Site:
 
     def api(self, method: str, path: str, body: Any = None) -> int:
         """A request to Harbor's API on the host, as admin; its status."""
-        words = ["curl", "-sS", "-o", "/dev/null", "-w", "'%{http_code}'", "-K-", "-X", method]
-        if body is not None:
-            words += ["-H", "'Content-Type: application/json'", "-d", f"'{json.dumps(body)}'"]
-        words.append(f"'http://127.0.0.1:8080/api/v2.0{path}'")
-        login = f'user = "admin:{CANARIES["HARBOR_ADMIN_PASSWORD"]}"\n'
-        return int(self.host.run(" ".join(words), stdin=login).stdout)
+        return ask(self.host, method, path, body)[0]
 
     def is_healthy(self) -> bool:
         """Harbor's own word, every container's, and Traefik leads to it."""

@@ -1,7 +1,9 @@
 """An operator in a folder of its own: inventory, secrets, and `fab` as a person runs it."""
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lab import Lab
+from lab import Host, Lab
 
 ROOT = Path(__file__).parents[2]
 FAB = Path(sys.executable).with_name("fab")
@@ -117,6 +119,24 @@ class Operator:
         assert expect is None or done.code == expect, f"fab {words}: {done.code}\n{text}"
         assert not [canary for canary in self.secrets.values() if canary in text], "a secret shows"
         return done
+
+
+def ask(
+    host: Host,
+    method: str,
+    path: str,
+    body: Any = None,
+    password: str = CANARIES["HARBOR_ADMIN_PASSWORD"],
+) -> tuple[int, Any]:
+    """Harbor's API as another client on the host asks it: the status, and the document if any."""
+    data = ["-H", "Content-Type: application/json", "-d", json.dumps(body)] if body else []
+    words = ["curl", "-sS", "-K-", "-X", method, "-w", "\\n%{http_code}", *data]
+    words.append(f"http://127.0.0.1:8080/api/v2.0{path}")
+    # The password travels by standard input, as everywhere.
+    text = host.run(shlex.join(words), stdin=f'user = "admin:{password}"\n').stdout
+    content, _, status = text.rpartition("\n")
+    is_document = content.lstrip().startswith(("{", "["))
+    return int(status), json.loads(content) if is_document else None
 
 
 def small_harbor(**more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 What moto is told is copied to the zone by a bridge, so that the CA validates for real.
 """
 
+import contextlib
 import datetime
 
 import pytest
@@ -55,7 +56,7 @@ def site(releases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("route53")
     with Lab("it-route53") as lab:
         host, ca = lab.up_all([HostSpec("cache", "trixie", "docker"), HostSpec("ca", layer="acme")])
-        with Aws(host, folder / "moto.log") as aws:
+        with contextlib.closing(Aws(host, folder / "moto.log")) as aws:
             made = Site(lab, aws, host, ca, folder)
             yield made
             made.bridge.ends.set()

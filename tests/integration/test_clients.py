@@ -6,7 +6,6 @@ The tests share one site and run in the order they stand here; each says what it
 import base64
 import datetime
 import json
-import shlex
 import subprocess
 import sys
 
@@ -18,7 +17,7 @@ from lab import HostSpec
 from lab.release import archive
 from lab.release.upstream import Registry
 from tests.integration.conftest import HARBOR_NAME
-from tests.integration.operator import CANARIES, ROOT, operator
+from tests.integration.operator import CANARIES, ROOT, ask, operator
 
 UPSTREAM, ORIGIN = "registry.upstream.test", "registry-1.docker.io"
 HUB, QUAY, PRIVATE = "docker.mirror.test", "quay.mirror.test", "private.mirror.test"
@@ -70,27 +69,25 @@ class Site:
         _play_upstream(self.upstream, [*self.clients.values()])
         _use_the_containerd_store(self.clients["store"])
         self.me.fab("deploy")
-        self.api(
-            "registries",
+        ask(
+            self.cache,
+            "POST",
+            "/registries",
             {"name": "up", "type": "docker-registry", "url": f"http://{UPSTREAM}:5000"},
         )
-        number = json.loads(self.api("registries?page_size=1"))[0]["id"]
+        number = ask(self.cache, "GET", "/registries")[1][0]["id"]
         for origin in ("docker.io", "quay.io", "ghcr.io"):
             public = "false" if origin == "ghcr.io" else "true"
-            self.api(
-                "projects",
+            ask(
+                self.cache,
+                "POST",
+                "/projects",
                 {
                     "project_name": f"proxy.{origin}",
                     "registry_id": number,
                     "metadata": {"public": public},
                 },
             )
-
-    def api(self, path, body=None):
-        data = ["-H", "Content-Type: application/json", "-d", json.dumps(body)] if body else []
-        words = ["curl", "-fsS", "-K-", *data, f"http://127.0.0.1:8080/api/v2.0/{path}"]
-        login = f'user = "admin:{CANARIES["HARBOR_ADMIN_PASSWORD"]}"\n'
-        return self.cache.run(shlex.join(words), stdin=login).stdout
 
     def states(self):
         return {name: host.run(STATE).stdout for name, host in self.clients.items()}
@@ -431,7 +428,7 @@ def test_a_login_has_a_robot_of_its_own_and_may_only_pull(site, trusted):
     old.run(f"docker pull -q {image} && docker tag {image} {HARBOR_NAME}/library/x:1")
     assert old.run(f"docker push -q {HARBOR_NAME}/library/x:1", check=False).returncode != 0
     old.run(f"docker rmi {image} {HARBOR_NAME}/library/x:1")
-    names = [robot["name"] for robot in json.loads(site.api("robots"))]
+    names = [robot["name"] for robot in ask(site.cache, "GET", "/robots")[1]]
     assert names == ["robot$client-old"]
 
 
@@ -443,7 +440,7 @@ def test_untrust_takes_out_exactly_what_was_put_in(site, before, trusted):
     site.me.fab("untrust-cert")
 
     assert "use-cache is in effect here" in refused.text
-    assert json.loads(site.api("robots")) == []
+    assert ask(site.cache, "GET", "/robots")[1] == []
     assert site.changed_since(before) == set()
     for host in site.clients.values():
         assert host.run("ls /var/lib/harbor-cache").stdout.split() == ["apply.lock", "lock"]

@@ -4,8 +4,8 @@ The tests of a suite share one host and run in the order they stand here.
 """
 
 import datetime
+import json
 import re
-import shlex
 import time
 
 import pytest
@@ -15,7 +15,7 @@ from harbor.shell import Secret
 from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
-from tests.integration.operator import CANARIES, operator
+from tests.integration.operator import ask, operator
 
 MIRROR = "registry.upstream.test"
 # Everything that a deploy writes; what Harbor itself writes while it runs stays out.
@@ -43,18 +43,6 @@ class Site:
 
     def state(self):
         return self.host.run(STATE).stdout, self.host.run(CONTAINERS).stdout
-
-    def api(self, method, path, body=None):
-        """Harbor's API, asked on the host itself; the password travels by standard input."""
-        data = ["-H", "Content-Type: application/json", "-d", body] if body else []
-        words = ["curl", "-sS", "-K-", "-X", method, "-w", "\\n%{http_code}", *data]
-        words.append(f"http://127.0.0.1:8080/api/v2.0{path}")
-        text = self.host.run(
-            shlex.join(words),
-            stdin=f'user = "admin:{CANARIES["HARBOR_ADMIN_PASSWORD"]}"\n',
-        ).stdout
-        body, _, status = text.rpartition("\n")
-        return int(status), body
 
 
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
@@ -141,18 +129,11 @@ def test_a_second_deploy_writes_nothing_and_needs_one_connection_and_two_command
 
 def test_an_image_is_pulled_through_the_cache_and_again_without_the_upstream(site, first_deploy):
     list(upstream.push_all(upstream.serve(site.upstream)))
-    created = site.api(
-        "POST",
-        "/registries",
-        f'{{"name": "upstream", "type": "docker-registry", "url": "http://{MIRROR}:5000"}}',
-    )
-    registry = site.api("GET", "/registries?q=name%3Dupstream")[1]
-    number = re.search(r'"id": ?(\d+)', registry)[1]
-    project = site.api(
-        "POST",
-        "/projects",
-        f'{{"project_name": "proxy.upstream", "registry_id": {number}, "metadata": {{"public": "true"}}}}',
-    )
+    registry = {"name": "upstream", "type": "docker-registry", "url": f"http://{MIRROR}:5000"}
+    project = {"project_name": "proxy.upstream", "metadata": {"public": "true"}}
+    created = ask(site.host, "POST", "/registries", registry)
+    (found,) = ask(site.host, "GET", "/registries")[1]
+    made = ask(site.host, "POST", "/projects", {**project, "registry_id": found["id"]})
     site.client.run(f"install -D -m 0644 /root/ca.crt /etc/docker/certs.d/{HARBOR_NAME}/ca.crt")
     image = f"{HARBOR_NAME}/proxy.upstream/library/busybox:1.36"
 
@@ -160,7 +141,7 @@ def test_an_image_is_pulled_through_the_cache_and_again_without_the_upstream(sit
         f"docker pull -q {image} && docker run --rm {image} -c 'echo it runs'"
     ).stdout
 
-    assert (created[0], project[0]) == (201, 201)
+    assert (created[0], made[0]) == (201, 201)
     assert pulled.endswith("it runs\n")
     _wait_until_cached(site)
     site.upstream.run("systemctl stop docker-registry")
@@ -173,8 +154,8 @@ def _wait_until_cached(site):
     path = "/projects/proxy.upstream/repositories/library%252Fbusybox/artifacts?q=tags%3D*"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        status, body = site.api("GET", path)
-        if status == 200 and "1.36" in body:
+        status, artifacts = ask(site.host, "GET", path)
+        if status == 200 and "1.36" in json.dumps(artifacts):
             return
     pytest.fail("the image did not become local")
 

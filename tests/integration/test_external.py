@@ -1,6 +1,6 @@
 """A Harbor whose database, Redis and blobs are elsewhere: real PostgreSQL and Redis, S3 by moto."""
 
-import json
+import contextlib
 import shlex
 import shutil
 import time
@@ -11,7 +11,7 @@ from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.aws import KEYS, REGION, Aws
 from tests.integration.conftest import HARBOR_NAME
-from tests.integration.operator import CANARIES, RELEASES, operator
+from tests.integration.operator import RELEASES, ask, operator
 
 VERSION = "2.15.2"
 MIRROR = "registry.upstream.test"
@@ -48,16 +48,6 @@ class Site:
             storage={"driver": "s3", "options": options, "disable_redirect": True},
         )
         self.me.secrets |= KEYS | PASSWORDS
-
-    def api(self, method, path, body=None):
-        words = ["curl", "-sS", "-K-", "-X", method, "-w", "\\n%{http_code}"]
-        words += ["-H", "Content-Type: application/json", "-d", json.dumps(body)] if body else []
-        login = f'user = "admin:{CANARIES["HARBOR_ADMIN_PASSWORD"]}"\n'
-        url = f"http://127.0.0.1:8080/api/v2.0{path}"
-        text, _, status = self.host.run(shlex.join([*words, url]), stdin=login).stdout.rpartition(
-            "\n"
-        )
-        return int(status), text
 
     def sql(self, text):
         psql = f"docker exec db psql -U postgres -d registry -tAc {shlex.quote(text)}"
@@ -97,7 +87,7 @@ def site(releases, tmp_path_factory):
         )
         _serve(services)
         list(upstream.push_all(upstream.serve(mirror)))
-        with Aws(host, folder / "moto.log") as aws:
+        with contextlib.closing(Aws(host, folder / "moto.log")) as aws:
             yield Site(lab, aws, (host, services), folder)
 
 
@@ -114,10 +104,10 @@ def test_nothing_of_it_runs_on_the_host(site):
 
 def test_a_pull_lies_in_the_bucket(site):
     registry = {"name": "up", "type": "docker-registry", "url": f"http://{MIRROR}:5000"}
-    assert site.api("POST", "/registries", registry)[0] == 201
-    number = json.loads(site.api("GET", "/registries")[1])[0]["id"]
+    assert ask(site.host, "POST", "/registries", registry)[0] == 201
+    number = ask(site.host, "GET", "/registries")[1][0]["id"]
     project = {"project_name": "p", "registry_id": number, "metadata": {"public": "true"}}
-    assert site.api("POST", "/projects", project)[0] == 201
+    assert ask(site.host, "POST", "/projects", project)[0] == 201
 
     trust = f"/etc/docker/certs.d/{HARBOR_NAME}"
     site.services.run(f"install -d {trust}")
