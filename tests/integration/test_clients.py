@@ -69,25 +69,14 @@ class Site:
         _play_upstream(self.upstream, [*self.clients.values()])
         _use_the_containerd_store(self.clients["store"])
         self.me.fab("deploy")
-        ask(
-            self.cache,
-            "POST",
-            "/registries",
-            {"name": "up", "type": "docker-registry", "url": f"http://{UPSTREAM}:5000"},
-        )
+        url = f"http://{UPSTREAM}:5000"
+        registry = {"name": "up", "type": "docker-registry", "url": url}
+        ask(self.cache, "POST", "/registries", registry)
         number = ask(self.cache, "GET", "/registries")[1][0]["id"]
         for origin in ("docker.io", "quay.io", "ghcr.io"):
-            public = "false" if origin == "ghcr.io" else "true"
-            ask(
-                self.cache,
-                "POST",
-                "/projects",
-                {
-                    "project_name": f"proxy.{origin}",
-                    "registry_id": number,
-                    "metadata": {"public": public},
-                },
-            )
+            metadata = {"public": "false" if origin == "ghcr.io" else "true"}
+            project = {"project_name": f"proxy.{origin}", "registry_id": number}
+            ask(self.cache, "POST", "/projects", {**project, "metadata": metadata})
 
     def states(self):
         return {name: host.run(STATE).stdout for name, host in self.clients.items()}
