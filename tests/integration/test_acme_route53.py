@@ -31,11 +31,11 @@ class Site:
         tls = self.ca.settings(folder)
         tls["acme"] |= {
             "provider": "route53",
-            # The keys are found in `.env` by their names.
             "variables": {
                 "AWS_ENDPOINT_URL": aws.url,
                 "AWS_REGION": REGION,
                 "AWS_EC2_METADATA_DISABLED": "true",
+                **{name: {"env": name} for name in KEYS},
             },
         }
         archive = str(RELEASES / f"traefik-v{TRAEFIK}.tar")
@@ -63,6 +63,16 @@ def site(releases, tmp_path_factory):
             made.bridge.join()
 
 
+def test_keys_that_are_not_given_are_told_at_once(site):
+    given = {name: site.variables.pop(name) for name in KEYS}
+
+    failed = site.me.fab("deploy", expect=8)
+    site.variables.update(given)
+
+    assert "there are no AWS credentials" in failed.text
+    assert site.ca.orders("production") == 0
+
+
 def test_a_zone_that_is_not_in_the_account_is_told_at_once(site):
     site.variables["AWS_HOSTED_ZONE_ID"] = "ZNOTTHERE"
 
@@ -71,6 +81,7 @@ def test_a_zone_that_is_not_in_the_account_is_told_at_once(site):
     del site.variables["AWS_HOSTED_ZONE_ID"]
 
     assert "Route 53 has no such hosted zone" in failed.text
+    assert "no such hosted zone" in again.text
     assert again.seconds < 10
     assert site.ca.orders("production") == 0
 

@@ -219,24 +219,6 @@ def test_an_upstream_that_is_down(site, deployed):
     assert len(done.changes) == 1
 
 
-def test_an_upstream_that_wants_a_login(site, deployed):
-    url = site.want_login("puller", "Canary-Upstream-4711")
-    login = {"username": "puller", "password": {"env": "UPSTREAM"}}
-    values = extra("login", upstream=None, type="docker-registry", url=url, credentials=login)
-    values["projects"] = {**values["projects"], "login": {"registry": "login"}}
-
-    site.me.secrets["UPSTREAM"] = "Canary-Wrong-4711"
-    refused = site.configure(values, expect=6)
-    site.me.secrets["UPSTREAM"] = "Canary-Upstream-4711"
-    site.me.fab("configure")
-    image = f"{HARBOR_NAME}/login/{IMAGE}"
-    pulled = site.client.run(f"docker pull -q {image} && docker rmi {image}").stdout
-
-    assert "400 BAD_REQUEST: the registry is unhealthy" in refused.text
-    assert pulled.startswith(image)
-    assert site.me.fab("configure").changes == []
-
-
 def test_what_harbor_forbids_is_said_before_the_first_write(site, deployed):
     values = extra("never")
     values["projects"] = {**values["projects"], "proxy.gcr.io": {"registry": "quay.io"}}
@@ -383,6 +365,7 @@ def test_ldap_takes_its_place(site, deployed):
         "ldap_scope": 2,
     }.items() <= found.items()
     assert again.changes == []
+    site.configure(oidc_alone(site))
 
 
 def test_the_client_for_dex_is_printed_with_a_secret_that_stays(site, deployed):
@@ -563,6 +546,24 @@ def test_both_passwords_are_random_new_ones_and_harbor_is_well_with_them(site, d
 
 
 # -- the specifications -----------------------------------------------------------------------------
+
+
+def test_an_upstream_that_wants_a_login(site, deployed):
+    url = site.want_login("puller", "Canary-Upstream-4711")
+    login = {"username": "puller", "password": {"env": "UPSTREAM"}}
+    values = extra("login", upstream=None, type="docker-registry", url=url, credentials=login)
+    values["projects"] = {**values["projects"], "login": {"registry": "login", "public": True}}
+
+    site.me.secrets["UPSTREAM"] = "Canary-Wrong-4711"
+    refused = site.configure(values, expect=6)
+    site.me.secrets["UPSTREAM"] = "Canary-Upstream-4711"
+    site.me.fab("configure")
+    image = f"{HARBOR_NAME}/login/{IMAGE}"
+    pulled = site.client.run(f"docker pull -q {image} && docker rmi {image}").stdout
+
+    assert "400 BAD_REQUEST: the registry is unhealthy" in refused.text
+    assert pulled.startswith(image)
+    assert site.me.fab("configure").changes == []
 
 
 def test_the_distilled_specifications_are_those_of_harbor():
