@@ -44,6 +44,7 @@ class Facts:
     mirrors: tuple[str, ...]
     daemon_json: Output
     started_after_ca: bool
+    started_after_mirrors: bool
 
 
 def probe() -> dict[str, str]:
@@ -54,6 +55,7 @@ def probe() -> dict[str, str]:
         "info": INFO,
         "daemon.json": files.probe(paths.DAEMON_JSON),
         "ca": newer_than_start(f'"$({NEWEST_CA})"', "docker"),
+        "mirrors": newer_than_start(paths.DAEMON_JSON, "docker"),
     }
 
 
@@ -71,6 +73,7 @@ def parse(outputs: Mapping[str, Output]) -> Facts | None:
         mirrors=tuple(url.rstrip("/") for url in registry.get("Mirrors") or []),
         daemon_json=outputs.get("daemon.json", NOT_READ),
         started_after_ca=outputs.get("ca", NOT_READ).ok,
+        started_after_mirrors=outputs.get("mirrors", NOT_READ).ok,
     )
 
 
@@ -147,16 +150,17 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
     )
     expected = _mirrors_in(wanted.content)
     runs = facts.version > (0, 0)
+    loaded = not runs or list(facts.mirrors) == expected
     return Part(
         NAME,
         (wanted, *hosts_files),
         check=_check(facts),
-        loaded=not runs or list(facts.mirrors) == expected,
+        loaded=loaded,
         reload=reload(facts),
         reload_why="the engine does not use the mirrors yet: reload it, no restart",
         confirm=_confirm(expected) if runs else "",
         test=pull_test(cache.test_references()) if runs else "",
-        notes=tuple(_notes(cache, facts)),
+        notes=tuple(_notes(cache, facts, started_with_them=loaded and facts.started_after_mirrors)),
     )
 
 
@@ -274,7 +278,7 @@ def pull_test(references: list[str]) -> str:
     )
 
 
-def _notes(cache: Cache, facts: Facts) -> list[str]:
+def _notes(cache: Cache, facts: Facts, *, started_with_them: bool) -> list[str]:
     found = ["docker falls back to Docker Hub in silence when the cache fails: `fab verify` tells"]
     others = [
         f"{u.origin} as {cache.location(u)}/…"
@@ -283,8 +287,9 @@ def _notes(cache: Cache, facts: Facts) -> list[str]:
     ]
     if others:
         found.append(f"docker mirrors Docker Hub only; write {', '.join(others)} (`fab rewrite`)")
-    if (0, 0) < facts.version < BUILDKIT_DEFAULT_SINCE:
-        found.append("DOCKER_BUILDKIT=1 keeps using the old mirror of images it pulled before")
+    if (0, 0) < facts.version < BUILDKIT_DEFAULT_SINCE and not started_with_them:
+        # Seen on 20.10: its BuildKit has the mirrors that the engine started with.
+        found.append("builds with DOCKER_BUILDKIT=1 use the mirror after docker's next restart")
     if facts.version == (0, 0):
         found.append("docker does not run: it reads its files when it starts; nothing was tested")
     return found

@@ -6,6 +6,7 @@ The tests share one site and run in the order they stand here; each says what it
 import base64
 import datetime
 import json
+import re
 import subprocess
 import sys
 
@@ -250,6 +251,46 @@ def test_every_pull_is_proven_cold_and_warm(site, used):
     assert all(p["warm"]["through_cache"] and p["warm"]["hit"] for p in pulls)
     assert {pull["runtime"] for pull in pulls} == set(RUNTIMES)
     assert {pull["upstream"] for pull in pulls} == {"docker.io", "quay.io"}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_plain_names_go_through_the_cache_in_builds_and_over_cri(site, used, name):
+    host = site.clients[name]
+    host.write("/root/build/Dockerfile", f"FROM {SMALL.removeprefix('library/')}\nRUN true\n")
+    if name == "old":
+        # As `use-cache` says of this engine: its BuildKit has the mirrors that it started with.
+        host.run("systemctl restart docker && docker start bystander")
+    log, repository = "/var/log/harbor/proxy.log", SMALL.partition(":")[0]
+
+    for pull in (
+        "cd /root/build && DOCKER_CONFIG=/run/docker-config DOCKER_BUILDKIT=1 docker build --no-cache -q .",
+        _cri_pull(f"docker.io/{SMALL}"),
+    ):
+        offset = int(site.cache.run(f"stat -c %s {log}").stdout)
+        host.run(pull)
+        since = site.cache.run(f"sleep 1; tail -c +{offset + 1} {log}").stdout
+        assert re.search(f"(GET|HEAD) /v2/proxy.docker.io/{repository}/manifests/", since), since
+    host.run(
+        "export DOCKER_CONFIG=/run/docker-config; docker builder prune -af; docker image prune -f; "
+        "ctr -n k8s.io images ls -q | xargs ctr -n k8s.io images rm --sync; "
+        "rm -r /root/build /run/docker-config"
+    )
+
+
+def _cri_pull(image):
+    """What the kubelet asks: PullImageRequest{image: ImageSpec{image}}, as gRPC frames it."""
+    spec = image.encode()
+    inner = bytes([0x0A, len(spec)]) + spec
+    message = bytes([0x0A, len(inner)]) + inner
+    frame = b"\0" + len(message).to_bytes(4, "big") + message
+    written = "".join(f"\\x{byte:02x}" for byte in frame)
+    return (
+        f"printf '{written}' | curl -sS --http2-prior-knowledge -D - -o /dev/null "
+        "--unix-socket /run/containerd/containerd.sock --data-binary @- "
+        "-H 'content-type: application/grpc' -H 'te: trailers' "
+        "http://localhost/runtime.v1.ImageService/PullImage | tee /dev/stderr "
+        "| grep -qi 'grpc-status: 0'"
+    )
 
 
 TRAVERSALS = (

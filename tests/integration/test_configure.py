@@ -545,7 +545,7 @@ def test_both_passwords_are_random_new_ones_and_harbor_is_well_with_them(site, d
     assert site.host.run(in_container).stdout.strip() == site.me.secrets["HARBOR_DATABASE_PASSWORD"]
 
 
-# -- the specifications -----------------------------------------------------------------------------
+# -- credentials ------------------------------------------------------------------------------------
 
 
 def test_an_upstream_that_wants_a_login(site, deployed):
@@ -564,6 +564,9 @@ def test_an_upstream_that_wants_a_login(site, deployed):
     assert "400 BAD_REQUEST: the registry is unhealthy" in refused.text
     assert pulled.startswith(image)
     assert site.me.fab("configure").changes == []
+
+
+# -- the specifications -----------------------------------------------------------------------------
 
 
 def test_the_distilled_specifications_are_those_of_harbor():

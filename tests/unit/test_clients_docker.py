@@ -14,7 +14,15 @@ OPTIONS = ClientOptions()
 
 
 def facts(
-    version="26.1.5", *, store=False, mirrors=(), daemon=b"{}", running=0, live=False, ca=True
+    version="26.1.5",
+    *,
+    store=False,
+    mirrors=(),
+    daemon=b"{}",
+    running=0,
+    live=False,
+    ca=True,
+    since_start=True,
 ):
     status = [["driver-type", "io.containerd.snapshotter.v1"]] if store else [["Backing", "ext4"]]
     info = {
@@ -29,6 +37,7 @@ def facts(
         "info": ok(json.dumps(info)),
         "daemon.json": file(daemon) if daemon is not None else failed(),
         "ca": ok() if ca else failed(),
+        "mirrors": ok() if since_start else failed(),
     }
     found = docker.parse(outputs)
     assert found is not None
@@ -161,3 +170,18 @@ def test_an_engine_that_does_not_run_gets_its_files_and_nothing_else():
     assert part.loaded
     assert (part.reload, part.test, part.confirm) == ("", "", "")
     assert "does not run" in part.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("version", "mirrors", "since_start", "said"),
+    [
+        ("20.10.24", (), True, True),  # they come now
+        ("20.10.24", (f"https://{MIRROR}",), False, True),
+        ("20.10.24", (f"https://{MIRROR}",), True, False),
+        ("26.1.5", (), False, False),
+    ],
+)
+def test_an_engine_whose_builds_need_a_restart_says_so(version, mirrors, since_start, said):
+    part = docker.use(cache(), facts(version, mirrors=mirrors, since_start=since_start), OPTIONS)
+
+    assert any("after docker's next restart" in note for note in part.notes) == said
