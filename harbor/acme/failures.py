@@ -76,8 +76,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("no EC2 IMDS role found",),
         "there are no AWS credentials",
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY under tls.acme.variables, or a role for the "
-        "machine",
+        "its two keys under tls.acme.variables (docs/acme.md), or a role for the machine",
     ),
     (
         ("time limit exceeded",),
