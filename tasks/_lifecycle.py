@@ -120,11 +120,11 @@ def watching() -> Work:
     stopped = interruption()
 
     def work(target: Target, settings: Settings) -> str:
-        found = _look(target, settings)
-        while not stopped.wait(WATCH_SECONDS):
-            target.progress("\n" + "\n".join(status.lines(settings, found)))
+        while True:
             found = _look(target, settings)
-        return _verdict(target, found)
+            target.progress("\n" + "\n".join(status.lines(settings, found)))
+            if stopped.wait(WATCH_SECONDS):
+                return _verdict(target, found)
 
     return work
 

@@ -131,6 +131,19 @@ def test_logs_that_follow_end_with_ctrl_c(site):
         time.sleep(0.5)
 
 
+def test_a_status_that_is_watched_ends_with_ctrl_c(site):
+    site.wait_healthy()
+    started = site.me.start("status", "--watch")
+    assert started.says("core .*healthy")
+    site.run("docker stop -t 1 harbor-portal")
+    assert started.says("portal .*exited")
+    site.run("docker start harbor-portal")
+    site.wait_healthy()
+    started.process.send_signal(signal.SIGINT)
+
+    assert started.process.wait(timeout=30) in (0, 8)
+
+
 def test_exec(site):
     assert "redis_version" in site.me.fab("exec", "redis", "redis-cli info server").text
     assert "ended with status 3" in site.me.fab("exec", "core", "sh -c 'exit 3'", expect=6).text
