@@ -26,7 +26,8 @@ LIMIT_ONE_BY_ONE = 20.0  # retention is read project by project
 
 def declared(projects: int, registries: int, *, retention: bool) -> dict[str, Any]:
     """So many proxy projects on so many registries."""
-    rule = {"schedule": "daily", "rules": [{"template": "nDaysSinceLastPull", "value": 7}]}
+    # Not the 7 days that Harbor itself gives to a proxy project.
+    rule = {"schedule": "daily", "rules": [{"template": "nDaysSinceLastPull", "value": 14}]}
     own = {"retention": rule} if retention else {}
     return {
         "registries": {f"r{n}": {"upstream": "quay.io"} for n in range(registries)},
