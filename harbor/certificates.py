@@ -119,6 +119,23 @@ def leaf_problem(
     return f"ends in {days} days" if days < RENEW_BEFORE_DAYS else ""
 
 
+def can_issue(authority: KeyPair) -> bool:
+    """Whether `issue` can sign with it: a certificate with its own, unencrypted EC key."""
+    if not is_pair(authority.chain, authority.key.reveal().encode()):
+        return False
+    key = serialization.load_pem_private_key(authority.key.reveal().encode(), None)
+    return isinstance(key, ec.EllipticCurvePrivateKey)
+
+
+def is_pair(chain: bytes, key: bytes) -> bool:
+    """Whether both can be read and the first certificate is for that key."""
+    try:
+        leaf = x509.load_pem_x509_certificate(chain)
+        return serialization.load_pem_private_key(key, None).public_key() == leaf.public_key()
+    except (ValueError, TypeError):
+        return False
+
+
 def names_of(certificate: x509.Certificate) -> list[str]:
     """The DNS names and addresses that a certificate is for."""
     try:

@@ -13,9 +13,10 @@ from harbor.shell import NOT_READ, Output, quote
 # Lines whose value must not be shown, in YAML, in shell and in env files.
 SENSITIVE = re.compile(
     r"""(?ix) ^ (?P<key> [-\s]* (?:export\s+)? ["']? [\w.]*
-        (?:password|secret|token|accesskey|access_key|credential|private|account_key|keydata) [\w.]*
-        ["']? \s* [:=] \s* ) (?P<value> \S.*) $"""
+        (?: (?:password|secret|token|accesskey|access_key|credential|private|account_key|keydata)
+        [\w.]* | \bauth ) ["']? \s* [:=] \s* ) (?P<value> \S.*) $"""
 )
+URL_LOGIN = re.compile(r"(://[^\s/@:]*:)[^\s/@]+@")
 
 
 # A diff shows everything, masks the values of sensitive lines, or says only that it differs.
@@ -90,8 +91,8 @@ def diff(before: bytes, after: bytes, path: str, shows: Shows) -> str:
 
 def _lines(content: bytes, *, masked: bool) -> list[str]:
     lines = content.decode("utf-8", "replace").splitlines()
-    return [f"{SENSITIVE.sub(_masked, line) if masked else line}\n" for line in lines]
+    return [f"{_masked(line) if masked else line}\n" for line in lines]
 
 
-def _masked(match: re.Match[str]) -> str:
-    return f"{match['key']}***"
+def _masked(line: str) -> str:
+    return URL_LOGIN.sub(r"\1***@", SENSITIVE.sub(lambda match: f"{match['key']}***", line))

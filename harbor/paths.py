@@ -27,6 +27,7 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 
 PREPARE_STAMP = f"{STATE}/prepare.sha256"  # digest of prepare's inputs at its last good run
 GENERATED = f"{STATE}/generated.sha256"  # digests of what prepare wrote then
+ROTATED = f"{STATE}/database-password-changed"  # there while harbor.yml has still the old one
 LOCK = f"{STATE}/lock"
 LOCK_HOLDER = f"{STATE}/lock.json"
 APPLY_LOCK = f"{STATE}/apply.lock"

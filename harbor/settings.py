@@ -37,6 +37,29 @@ PASSWORD_CHARACTERS = re.compile(r"[A-Za-z0-9._-]+")
 HOST_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9-]{1,63}")
 UPSTREAM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?")
 
+LOG_PORT, HTTPS_PORT = 1514, 443
+# Whoever owns the data volume is changed: these belong to everybody, or to the system.
+SHARED_FOLDERS = re.compile(r"(/(home|media|mnt|opt|srv|tmp|var(/lib|/log|/tmp)?))?")
+SYSTEM_FOLDERS = tuple(
+    f"{path}/"
+    for path in [
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/opt/harbor",
+        "/proc",
+        "/root",
+        "/run",
+        "/sbin",
+        "/sys",
+        "/usr",
+        "/var/lib/docker",
+        "/var/lib/containerd",
+    ]
+)
 Port = Annotated[int, Field(ge=1, le=65535)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\s\x00-\x1f'\"#$`:]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -373,9 +396,10 @@ class HarborSettings(Section):
                 f"{value!r} has no scheme: write https://{value} "
                 "(without it every docker login and pull fails)"
             )
-        if value and not re.fullmatch(r"https?://[^/\s@?#]+", value):
+        if value and not re.fullmatch(r"https?://[^/\s@?#:\[\]]+(:\d{1,5})?", value):
             raise ValueError(
-                f"{value!r}: scheme, host and port only, no path (Harbor has no sub-path)"
+                f"{value!r}: scheme, name and port only; no path (Harbor has no sub-path), and no "
+                "IPv6 address (image names cannot hold one)"
             )
         if re.match(r"https?://(localhost|127\.|\[::1\])", value):
             raise ValueError(f"{value!r} cannot be reached by clients")
@@ -384,16 +408,8 @@ class HarborSettings(Section):
     @field_validator("data_volume")
     @classmethod
     def _folder_of_its_own(cls, value: str) -> str:
-        if value.rstrip("/") in (
-            "",
-            "/opt/harbor",
-            "/etc",
-            "/var",
-            "/usr",
-            "/home",
-            "/root",
-            "/opt",
-        ):
+        path = value.rstrip("/")
+        if SHARED_FOLDERS.fullmatch(path) or f"{path}/".startswith(SYSTEM_FOLDERS):
             raise ValueError(f"{value!r}: a folder of its own is needed")
         if ".." in value.split("/"):
             raise ValueError(f"{value!r}: no .. in it")
@@ -428,9 +444,13 @@ class HarborSettings(Section):
             raise ValueError("mirrors.*.name must differ from the name of Harbor itself")
         if mistakes := self.configuration.mistakes(version):
             raise ValueError(f"configuration: {'; '.join(mistakes)}")
-        ports = [self.http_port, self.public_http_port, self.public_https_port]
+        ports = [LOG_PORT, self.http_port, self.public_http_port, self.public_https_port]
+        ports += [self.metrics.port] if self.metrics.enabled else []
         if len(set(ports)) < len(ports):
-            raise ValueError("http_port, public_http_port and public_https_port must differ")
+            raise ValueError(
+                "http_port, public_http_port, public_https_port and metrics.port must differ, and "
+                f"{LOG_PORT} is Harbor's log"
+            )
         if self.url.startswith("http://"):
             raise ValueError("external_url must be https: TLS ends at Traefik or at Harbor")
         return self
@@ -457,7 +477,8 @@ class HarborSettings(Section):
     @property
     def url(self) -> str:
         """What clients use, scheme included."""
-        return self.external_url or f"https://{self.hostname}"
+        port = "" if self.public_https_port == HTTPS_PORT else f":{self.public_https_port}"
+        return self.external_url or f"https://{self.hostname}{port}"
 
     @property
     def url_host(self) -> str:
@@ -621,7 +642,7 @@ def password_problem(value: str) -> str | None:
     src/server/v2.0/handler/user.go (8 to 128 characters, upper, lower, digit), Harbor 2.15.
     """
     if not value:
-        return "is missing; `fab init` generates one"
+        return "is missing: put it back; for a new Harbor `fab init` writes a .env with new ones"
     if value in DEFAULT_PASSWORDS:
         return "is Harbor's published default; choose another"
     if not PASSWORD_CHARACTERS.fullmatch(value):

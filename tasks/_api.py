@@ -47,7 +47,9 @@ UNHEALTHY = (
     "Harbor could not reach the upstream: it asks it whenever a registry is made or changed. "
     "Are name, address and credentials right, and does the host reach it?"
 )
-SERVER_FAULT = "Harbor tells no more than that: see core.log in its log folder (`fab logs core`)"
+SERVER_FAULT = (
+    "Harbor tells no more than that: see core.log in its log folder (`fab logs --service core`)"
+)
 
 
 class ApiError(RemoteError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harbor import status, store
 from harbor.acme import report, stored
+from harbor.certificates import is_pair
 from harbor.changes import OrderCertificate
 from harbor.errors import CHANGES_PENDING, RemoteError, Unhealthy
 from harbor.settings import Settings
@@ -78,14 +79,12 @@ def exporting(to: str) -> Work:
 
 def _pair(target: Target, settings: Settings) -> tuple[bytes, bytes]:
     if not settings.harbor.acme:
-        answers = target.host.read(
-            {
-                "chain": f"cat {tls.chain_path(settings)}",
-                "key": f"cat {tls.folder(settings)}/key.pem",
-            }
-        )
-        chain, key = answers["chain"].text, answers["key"].text
-        return f"{chain}\n".encode(), f"{key}\n".encode()
+        paths = zip(("chain", "key"), tls.pair_paths(settings), strict=True)
+        answers = target.host.read({name: f"cat {path}" for name, path in paths})
+        chain, key = (f"{answers[name].text}\n".encode() for name in ("chain", "key"))
+        if not is_pair(chain, key):
+            raise RemoteError("the store holds no whole certificate with its key", "fab start")
+        return chain, key
     facts = target.host.read(
         {
             **certificate.probe(settings),

@@ -22,6 +22,7 @@ from harbor.errors import (
     Refused,
     RemoteError,
     SettingsError,
+    Unhealthy,
 )
 from harbor.inventory import ClientOptions, cache_of, client_options
 from harbor.settings import Settings
@@ -163,11 +164,13 @@ def _questions(settings: Settings, cache: Cache) -> dict[str, str]:
 
 
 def _public_projects(cache: Cache, answers: Mapping[str, Output]) -> set[str]:
+    """Raises Unhealthy where Harbor does not answer: then nothing is known of its projects."""
     found = set()
     for upstream in cache.upstreams:
         answer = answers[f"project {upstream.project}"]
-        listed = json.loads(answer.text or "[]") if answer.ok else []
-        for project in listed or []:
+        if not answer.ok:
+            raise Unhealthy(f"Harbor does not answer at {cache.host}", "fab status; fab start")
+        for project in json.loads(answer.text or "[]") or []:
             if str((project.get("metadata") or {}).get("public")) == "true":
                 found.add(project["name"])
     return found
@@ -188,7 +191,7 @@ def check_served(
         if problem:
             raise Refused(
                 f"{host} {problem}, seen from {where}",
-                "nothing was changed; bring Harbor's certificate in order (`fab deploy`), or find "
+                "nothing was changed; `fab start` if Harbor is stopped, `fab doctor` if not; else find "
                 "out who answers there",
             )
 
@@ -238,17 +241,22 @@ def bring(
 
     Raises the first error after every runtime had its turn.
     """
-    if target.host.read_only:
-        return _show(target, first)
     errors = [part.refused for part in first.parts if part.refused]
-    if first.pending:
+    if target.host.read_only:
+        _show(target, first)
+    elif first.pending:
         with limit, target.host.lock(holder(f"{task} cache"), target.progress):
             errors += _apply_all(target, again)
     for error in errors[1:]:
         target.report.error(target.host.name, error)
     if errors:
         raise errors[0]
-    return f"{len(target.result.changes)} changed" if target.result.changes else "no changes"
+    if not target.result.changes:
+        return "no changes"
+    if target.host.read_only:
+        target.result.code = CHANGES_PENDING
+        return f"{len(target.result.changes)} to change"
+    return f"{len(target.result.changes)} changed"
 
 
 def _apply_all(target: Target, again: Callable[[], Look]) -> list[OpsError]:
@@ -282,7 +290,7 @@ def apply(target: Target, name: str, change: Run, reasons: Iterable[str]) -> Non
         target.result.changes.append({"step": name, "why": reason})
 
 
-def _show(target: Target, found: Look) -> str:
+def _show(target: Target, found: Look) -> None:
     for name, pending in found.pending.items():
         for write in pending.writes:
             target.report.change(target.host.name, name, write, sign="~")
@@ -290,13 +298,6 @@ def _show(target: Target, found: Look) -> str:
             if reason not in {write.why for write in pending.writes}:
                 target.report.change(target.host.name, name, Run(reason, ""), sign="~")
             target.result.changes.append({"step": name, "why": reason})
-    for part in found.parts:
-        if part.refused:
-            target.report.error(target.host.name, part.refused)
-    if target.result.changes:
-        target.result.code = CHANGES_PENDING
-        return f"{len(target.result.changes)} to change"
-    return "no changes"
 
 
 def refuse_while_used(target: Target) -> None:

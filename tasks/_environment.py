@@ -41,7 +41,7 @@ def variable(loaded: Loaded, name: str, host: str) -> str:
 
 def change(loaded: Loaded, values: Mapping[str, str | None]) -> None:
     """Set these names, or take them out (None)."""
-    file = file_of(loaded)
+    file = file_of(loaded).resolve()  # a link stays one
     lines = file.read_text().splitlines() if file.is_file() else []
     kept = [line for line in lines if line.split("=")[0].strip() not in values]
     kept += [f"{name}={value}" for name, value in values.items() if value is not None]

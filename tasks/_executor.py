@@ -9,7 +9,7 @@ from typing import Any
 from fabric.executor import Executor as FabricExecutor
 from invoke import Call, Exit
 
-from harbor.errors import OpsError
+from harbor.errors import OpsError, SettingsError
 
 INTERRUPTED = (
     "interrupted: what runs on a host goes on to its end\n\n"
@@ -36,5 +36,7 @@ class Executor(FabricExecutor):
             return super().execute(*tasks)
         except OpsError as error:
             raise Exit(f"error: {error}", error.code) from None
+        except (OSError, UnicodeError) as error:  # a file of this machine
+            raise Exit(f"error: {error}", SettingsError.code) from None
         except KeyboardInterrupt:
             raise Exit(INTERRUPTED, 130) from None

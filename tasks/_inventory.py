@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from harbor import settings as parsing
-from harbor.certificates import Certificates, KeyPair, create_authority, given_pair
+from harbor.certificates import Certificates, KeyPair, can_issue, create_authority, given_pair
 from harbor.errors import SettingsError
 from harbor.inventory import Inventory, InventoryHost, merged, parse_inventory, select
 from harbor.settings import HarborSettings, Location, Settings
@@ -155,10 +155,22 @@ def _bytes(loaded: Loaded, path: str | None) -> bytes:
 def _authority(folder: Path, now: datetime.datetime, *, keep: bool) -> KeyPair:
     """The CA of this inventory: made once, kept on this machine alone, its key 0600."""
     certificate, key = folder / "ca.crt", folder / "ca.key"
-    if certificate.is_file() and key.is_file():
+    there = [path for path in (certificate, key) if path.is_file()]
+    if len(there) == 1:
+        raise SettingsError(
+            f"{folder}: of ca.crt and ca.key only {there[0].name} is there",
+            "put the other one back; where this CA was never used, remove the file",
+        )
+    if there:
         if key.stat().st_mode & 0o077:
             raise SettingsError(f"{key}: others can read it", f"chmod 600 {key}")
-        return KeyPair(certificate.read_bytes(), Secret(key.read_text()))
+        pair = KeyPair(certificate.read_bytes(), Secret(key.read_text()))
+        if not can_issue(pair):
+            raise SettingsError(
+                f"{folder}: ca.crt and ca.key are no CA with its own unencrypted EC key",
+                "put back the files that fab made; for another CA: tls.mode: files",
+            )
+        return pair
     authority = create_authority("Harbor cache CA", now)
     if keep:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -11,7 +11,7 @@ from harbor.clients import docker, journal, login
 from harbor.clients import plan as planning
 from harbor.clients.cache import Cache
 from harbor.configuration.calls import Call
-from harbor.errors import RemoteError
+from harbor.errors import Refused, RemoteError
 from harbor.settings import Settings
 from harbor.shell import Secret
 from tasks import _api, _clients, _fleet
@@ -91,9 +91,20 @@ def _harbor(
 
 
 def _robots(api: _api.Api, client: str) -> list[dict[str, object]]:
-    """The accounts of this client: Harbor puts a prefix of its own before the name."""
-    found = api.whole("/robots")
-    return [robot for robot in found if str(robot["name"]).endswith(login.robot_name(client))]
+    """The account of this client, if there is one: Harbor puts a prefix of its own before the name.
+
+    Raises Refused when somebody else has made one of that name.
+    """
+    settings = api.get("/configurations")
+    prefix = (settings.get("robot_name_prefix") or {}).get("value") or "robot$"
+    name = f"{prefix}{login.robot_name(client)}"
+    found = [robot for robot in api.whole("/robots") if robot["name"] == name]
+    if any(robot.get("description") != login.description(client) for robot in found):
+        raise Refused(
+            f"Harbor's robot {name} was not made by fab: it is left alone",
+            "rename it there, or the client in the inventory",
+        )
+    return found
 
 
 def _account(api: _api.Api, client: str, cache: Cache) -> tuple[str, Secret]:

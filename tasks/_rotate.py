@@ -8,6 +8,7 @@ then `deploy` renders it into harbor.yml, which by itself changes neither of the
 import time
 from collections.abc import Callable
 
+from harbor import paths
 from harbor.changes import Run
 from harbor.configuration.calls import Call
 from harbor.configuration.state import ADMIN_ID
@@ -104,6 +105,7 @@ def _database(target: Target, settings: Settings, new: Secret) -> None:
             "docker exec -i harbor-db psql -q -v ON_ERROR_STOP=1 -U postgres -d postgres <<'@end'",
             f"ALTER USER postgres WITH PASSWORD '{new.reveal()}';",
             "@end",
+            f"touch {paths.ROTATED}",  # until harbor.yml has followed
         ]
     )
     change = Run("the database gets its new password", script, timeout=60)

@@ -53,7 +53,7 @@ class Harbor:
         if not answer.ok:
             raise RemoteError(
                 f"{image}: the cache has no such image and cannot get it",
-                "is the upstream reachable for Harbor? `fab logs core` on the Harbor host",
+                "is the upstream reachable for Harbor? `fab logs --service core`",
             )
         return str(answer.text)
 

@@ -15,33 +15,27 @@ SECRET_NAMES = ("HARBOR_ADMIN_PASSWORD", "HARBOR_DATABASE_PASSWORD")
 @task(help={"folder": "where to write them (default: the folder of the inventory in use)"})
 def init(c: invoke.Context, folder: str = "") -> None:
     """Write a commented hosts.yaml and a .env with generated secrets; never overwrites one."""
-    from harbor.errors import OpsError
     from tasks._inventory import PROJECT, VARIABLE, inventory_file
 
     inventory = Path(folder).expanduser().absolute() / "hosts.yaml" if folder else inventory_file()
     inventory.parent.mkdir(parents=True, exist_ok=True)
     example = (PROJECT / "files" / "hosts.example.yaml").read_bytes()
-    wrote = [
-        _write(inventory, example, 0o644),
-        _write(inventory.with_name(".env"), _environment().encode(), 0o600),
-    ]
-    if not any(wrote):
-        raise OpsError("both files exist, nothing was written")
+    _write(inventory, example, 0o644)
+    _write(inventory.with_name(".env"), _environment().encode(), 0o600)
     print(f"next: edit {inventory}, then `fab plan` and `fab deploy`")  # noqa: T201
     if inventory != PROJECT / "hosts.yaml":
         print(f"with: export {VARIABLE}={inventory}")  # noqa: T201
 
 
-def _write(path: Path, content: bytes, mode: int) -> bool:
+def _write(path: Path, content: bytes, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         print(f"kept: {path} exists")  # noqa: T201
-        return False
+        return
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
     print(f"wrote {path}")  # noqa: T201
-    return True
 
 
 def _environment() -> str:

@@ -58,7 +58,7 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
         return Part(NAME, refused=error)
     return Part(
         NAME,
-        (ManagedFile(CONFIG, content.encode()),),
+        (ManagedFile(CONFIG, content.encode(), shows="masked"),),
         reload=reload(facts),
         reload_why="BuildKit reads its file only when it starts: restart it (running builds end)",
         notes=("BuildKit falls back to the origin when the cache fails",),

@@ -44,6 +44,12 @@ class Facts:
         return int(self.merged.get("version", 2))
 
     @property
+    def written_version(self) -> int:
+        """The format of config.toml itself: containerd 2 shows an older file in its own format."""
+        written = tomllib.loads(files.content(self.config).decode()).get("version")
+        return int(written or self.file_version)
+
+    @property
     def cri(self) -> bool:
         disabled = self.merged.get("disabled_plugins", [])
         return not any(name.rpartition(".")[2] in ("cri", "images") for name in disabled)
@@ -112,7 +118,10 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
     return Part(
         NAME,
         tuple(wanted),
-        check=f"containerd --config {CONFIG} config dump >/dev/null" if config else "",
+        # Not only that it can be read: that what containerd makes of it has the folder.
+        check=f"containerd --config {CONFIG} config dump | grep -q 'config_path.*{folder}'"
+        if config
+        else "",
         loaded=not (runs and config) or facts.loaded,
         reload=reload(facts),
         reload_why="containerd reads config_path only when it starts: restart it, containers go on",
@@ -156,12 +165,13 @@ def _config(facts: Facts) -> ManagedFile | None:
             "move them to hosts.toml files (containerd, docs/hosts.md), then run this again",
         )
     before = files.content(facts.config).decode()
-    header = f"[{CRI_TABLE[facts.file_version if facts.file_version in CRI_TABLE else 2]}]"
-    after = with_value(before, header, "config_path", CERTS, facts.file_version)
+    version = facts.written_version
+    header = f"[{CRI_TABLE[version if version in CRI_TABLE else 2]}]"
+    after = with_value(before, header, "config_path", CERTS, version)
     owner, group, mode = (
         facts.config.lines[0].split() if facts.config.ok else ("root", "root", "644")
     )
-    return ManagedFile(CONFIG, after.encode(), owner, group, int(mode, 8))
+    return ManagedFile(CONFIG, after.encode(), owner, group, int(mode, 8), "masked")
 
 
 def _unchanged(facts: Facts) -> ManagedFile | None:
@@ -178,7 +188,8 @@ def with_value(text: str, header: str, key: str, value: str, version: int) -> st
     Raises Refused where the result would say anything else.
     """
     line = f'  {key} = "{value}"'
-    pattern = re.compile(rf"^[ \t]*{re.escape(header)}[ \t]*(#.*)?$", re.MULTILINE)
+    either_quote = re.escape(header).replace('"', "[\"']")  # containerd 2 writes single ones
+    pattern = re.compile(rf"^[ \t]*{either_quote}[ \t]*(#.*)?$", re.MULTILINE)
     found = pattern.search(text)
     old = re.compile(rf"^[ \t]*{key}[ \t]*=.*$", re.MULTILINE)
     if found:

@@ -232,7 +232,7 @@ def _daemon_json(facts: Facts, cache: Cache, urls: list[str]) -> ManagedFile:
     owner, group, mode = (
         facts.daemon_json.lines[0].split() if facts.daemon_json.ok else ("root", "root", "644")
     )
-    return ManagedFile(paths.DAEMON_JSON, content, owner, group, int(mode, 8))
+    return ManagedFile(paths.DAEMON_JSON, content, owner, group, int(mode, 8), "masked")
 
 
 def _parsed(content: bytes) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
         return Part(NAME, refused=error)
     return Part(
         NAME,
-        (ManagedFile(f"{facts.folder}/registries.yaml", content, mode=0o600),),
+        (ManagedFile(f"{facts.folder}/registries.yaml", content, mode=0o600, shows="masked"),),
         loaded=not facts.unit or facts.loaded,
         reload=reload(facts),
         reload_why=f"{facts.unit} reads the file only when it starts: restart it, pods go on",

@@ -37,11 +37,16 @@ def robot_name(client: str) -> str:
     return f"client-{client}"
 
 
+def description(client: str) -> str:
+    """What tells our account from others."""
+    return f"docker on {client}, made by fab trust-cert --login"
+
+
 def robot(client: str, cache: Cache) -> dict[str, Any]:
     """The account as Harbor's API wants it: of the system, pulling from the proxy projects only."""
     return {
         "name": robot_name(client),
-        "description": f"docker on {client}, made by fab trust-cert --login",
+        "description": description(client),
         "level": "system",
         "duration": NEVER_EXPIRES,
         "disable": False,

@@ -42,7 +42,9 @@ def newer_than_start(path: str, unit: str) -> str:
     return "\n".join(
         [
             f"[ -e {path} ] || exit 0",
-            f'started=$(date -d "$(systemctl show -P ExecMainStartTimestamp {unit})" +%s) &&',
+            f"started=$(systemctl show --value -p ExecMainStartTimestamp {unit}) &&",
+            # systemd before 246 has no -P; an empty date would be today's.
+            '[ -n "$started" ] && started=$(date -d "$started" +%s) &&',
             f'[ "$(stat -c %Z {path})" -le "$started" ]',
         ]
     )

@@ -19,13 +19,18 @@ def redirect_uri(harbor: HarborSettings) -> str:
     return harbor.url + CALLBACK
 
 
+def discovery(oidc: Oidc) -> str:
+    """Where the provider describes itself (OpenID Connect Discovery 1.0, section 4)."""
+    return oidc.endpoint.rstrip("/") + DISCOVERY
+
+
 def probe(oidc: Oidc, ca_bundle: str | None) -> dict[str, str]:
     """Snippet: the provider's discovery document, as the host gets it."""
     options = [] if oidc.verify_certificate else ["--insecure"]
     if ca_bundle and oidc.verify_certificate:
         # Harbor trusts the system's authorities and these; curl one or the other.
         options += ["--cacert", ca_bundle]
-    url = oidc.endpoint + DISCOVERY
+    url = discovery(oidc)
     return {"discovery": command("curl", "-fsS", "--max-time", "15", *options, url)}
 
 
@@ -35,10 +40,10 @@ def findings(oidc: Oidc, facts: Mapping[str, Output]) -> tuple[list[str], list[s
     try:
         document = json.loads(found.text) if found.ok else None
     except ValueError:
-        return [f"auth.oidc.endpoint: {oidc.endpoint}{DISCOVERY} is no JSON"], []
+        return [f"auth.oidc.endpoint: {discovery(oidc)} is no JSON"], []
     if document is None:
         warning = (
-            f"auth.oidc.endpoint: the host itself cannot read {oidc.endpoint}{DISCOVERY}: "
+            f"auth.oidc.endpoint: the host itself cannot read {discovery(oidc)}: "
             "issuer and scopes were not compared"
         )
         return [], [warning]
@@ -47,7 +52,7 @@ def findings(oidc: Oidc, facts: Mapping[str, Output]) -> tuple[list[str], list[s
 
 def _issuer(oidc: Oidc, document: Mapping[str, object]) -> list[str]:
     issuer = str(document.get("issuer", ""))
-    if issuer.rstrip("/") == oidc.endpoint:
+    if issuer == oidc.endpoint:
         return []
     problem = (
         f"auth.oidc.endpoint: the provider calls itself {issuer or 'nothing'}, declared is "

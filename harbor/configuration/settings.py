@@ -255,7 +255,8 @@ class Oidc(Section):
     def _issuer(cls, value: str) -> str:
         if "/.well-known" in value:
             raise ValueError("the issuer only, without /.well-known")
-        return value.rstrip("/")
+        # As it is: the library that Harbor uses wants the issuer's own words, slash included.
+        return value
 
 
 class Ldap(Section):

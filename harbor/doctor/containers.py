@@ -1,6 +1,7 @@
 """Checks of the containers: what runs, from what, and how often it had to start."""
 
 import datetime
+import re
 
 from harbor import paths, status, versions
 from harbor.doctor.model import ERROR, WARNING, Check, Facts, Found
@@ -119,6 +120,7 @@ def _socket_probe(_: Settings) -> dict[str, str]:
     form = "{{.Name}}{{range .Mounts}} {{.Source}}{{end}}"
     return {
         "socket": "stat -L -c '%a %U:%G' /var/run/docker.sock",
+        "published": "docker ps --format '{{.Ports}}'",
         "tcp": "ss -ltnpH | grep -F '\"dockerd\"' | awk '{print $4}'",
         "socket users": "docker ps -q | xargs -r docker inspect -f "
         f"'{form}' | grep -F docker.sock | cut -d' ' -f1",
@@ -131,8 +133,11 @@ def _socket(settings: Settings, facts: Facts) -> Found:
     if mode and int(mode, 8) & 0o006:
         cause = f"everybody on the host may use docker.sock (mode {mode}), which makes him root"
         found.append((ERROR, cause, "chmod 660 /var/run/docker.sock"))
-    if facts.lines("tcp"):
-        cause = f"the engine listens on {', '.join(facts.lines('tcp'))}"
+    # With `userland-proxy: false` the engine itself holds the ports of the containers.
+    published = set(re.findall(r":(\d+)", facts.text("published")))
+    exposed = [one for one in facts.lines("tcp") if one.rpartition(":")[2] not in published]
+    if exposed:
+        cause = f"the engine listens on {', '.join(exposed)}"
         cure = f"remove that address from `hosts` in {paths.DAEMON_JSON}, or require client certificates"
         found.append((ERROR, cause, cure))
     allowed = {"/traefik"} if settings.harbor.traefik.provider == "docker" else set()

@@ -8,15 +8,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from harbor import files, paths
 from harbor.changes import Change, Run
+from harbor.errors import Refused
 from harbor.render import render
 from harbor.sections import FromEnvironment
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, as_user, command, write_file
+from harbor.shell import NOT_READ, Output, as_user, command, quote, write_file
 from harbor.steps import tls
 
 NAME = "config"
+ANEW = "; Harbor's containers are made anew then"
 CANDIDATE = f"{paths.STATE}/candidate"
 
 
@@ -48,6 +53,8 @@ def probe(settings: Settings) -> dict[str, str]:
         "altered": f"[ -s {paths.GENERATED} ] && sha256sum -c --quiet {paths.GENERATED} | sed 's/: FAILED.*//'",
         **{path: files.probe(path) for path in _pair(settings)},
         "owners": f"stat -c '%U %n' {env}",
+        "database": f"cat {quote(settings.harbor.data_volume)}/database/pg*/PG_VERSION",
+        "rotated": f"[ -e {paths.ROTATED} ]",
         "leftovers": f"ls -d {paths.INSTALL}/input {CANDIDATE} {paths.INSTALL}/.harbor.yml.new",
     }
 
@@ -115,6 +122,7 @@ def inputs_digest(settings: Settings, certificate: bytes) -> str:
 
 def plan(settings: Settings, outputs: Mapping[str, Output]) -> list[Change]:
     facts = parse(outputs)
+    _check_database_password(settings, facts, outputs)
     text = harbor_yml(settings)
     wanted = files.ManagedFile(
         paths.HARBOR_YML, text, paths.USER, paths.USER, 0o600, shows="masked"
@@ -136,13 +144,35 @@ def plan(settings: Settings, outputs: Mapping[str, Output]) -> list[Change]:
     ]
 
 
+def _check_database_password(
+    settings: Settings, facts: Facts, outputs: Mapping[str, Output]
+) -> None:
+    """The database keeps the password that it was made with: with another Harbor cannot log in."""
+    in_use = outputs.get("database", NOT_READ).text and not settings.harbor.external_database
+    rotated = outputs.get("rotated", NOT_READ).ok
+    installed = _database_password(files.content(facts.harbor_yml))
+    wanted = settings.secrets.database_password.reveal()
+    if in_use and not rotated and installed not in (None, wanted):
+        raise Refused(
+            "HARBOR_DATABASE_PASSWORD is not the password that Harbor's database has",
+            "put the old one back into .env, or `fab rotate database` gives it a new one",
+        )
+
+
+def _database_password(text: bytes) -> str | None:
+    try:
+        return str(YAML(typ="safe", pure=True).load(text)["database"]["password"])
+    except (YAMLError, KeyError, TypeError):
+        return None
+
+
 def _prepare_reason(facts: Facts, digest: str) -> str:
     if not facts.stamp:
         return "prepare has not finished here yet"
     if facts.altered:
-        return f"run prepare: changed since its last run: {', '.join(facts.altered)}"
+        return f"run prepare: changed since its last run: {', '.join(facts.altered)}{ANEW}"
     if facts.stamp != digest:
-        return "run prepare: its inputs changed"
+        return f"run prepare: its inputs changed{ANEW}"
     return ""
 
 
@@ -214,6 +244,7 @@ def _prepare(settings: Settings, digest: str) -> str:
             command("chown", f"{paths.USER}:{paths.USER}", *env_files(settings)),
             f"find {paths.COMPOSE} {paths.CONFIG} -type f -exec sha256sum {{}} + > {paths.GENERATED}.new",
             command("mv", "-f", f"{paths.GENERATED}.new", paths.GENERATED),
+            command("rm", "-f", paths.ROTATED),
             write_file(paths.PREPARE_STAMP, f"{digest}\n".encode(), "root", "root", 0o644),
         ]
     )

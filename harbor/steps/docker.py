@@ -13,6 +13,7 @@ from harbor.shell import NOT_READ, Output, command, forget_failure, quote
 
 NAME = "docker"
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq"
+REDHAT_CAS = "/etc/pki/tls/certs/ca-bundle.crt"
 TOOLS = ("ca-certificates", "curl", "direnv", "git", "openssl")
 LOADED_STAMP = f"{paths.STATE}/daemon.json.sha256"
 DISTRIBUTION_PACKAGES = {
@@ -32,6 +33,9 @@ class Facts:
     system: str
     codename: str
     missing_tools: tuple[str, ...]
+    has_apt: bool
+    installed: bool
+    half_installed: bool
     engine: str
     compose: str
     enabled: bool
@@ -46,13 +50,19 @@ def probe(settings: Settings) -> dict[str, str]:
     loaded = (
         f"[ ! -e {paths.DAEMON_JSON} ] && exit 0; s=$(sha256sum < {paths.DAEMON_JSON}); "
         f'[ "$s" = "$(cat {LOADED_STAMP} 2>/dev/null)" ] && exit 0; '
-        'started=$(date -d "$(systemctl show -P ExecMainStartTimestamp docker)" +%s) && '
+        "t=$(systemctl show --value -p ExecMainStartTimestamp docker) && "
+        '[ -n "$t" ] && started=$(date -d "$t" +%s) && '
         f'[ "$(stat -c %Y {paths.DAEMON_JSON})" -le "$started" ]'
     )
     return {
         "os": '. /etc/os-release; echo "$ID" "${VERSION_CODENAME:-}"',
         "tools": f"for t in {' '.join(TOOLS)}; do dpkg-query -W -f '${{Status}}' \"$t\" 2>/dev/null "
-        '| grep -q "ok installed" || command -v "$t" >/dev/null || echo "$t"; done',
+        '| grep -q "ok installed" || command -v "$t" >/dev/null '
+        f'|| {{ [ "$t" = ca-certificates ] && [ -e {REDHAT_CAS} ]; }} || echo "$t"; done',
+        "apt": "command -v apt-get",
+        "installed": "command -v dockerd",
+        # Where apt was cut off, the engine lies there half configured.
+        "half": "systemctl is-active -q docker || dpkg --audit",
         "engine": "timeout 20 docker version --format '{{.Server.Version}}'",
         "compose": "docker compose version --short || dpkg-query -W -f '${Version}' docker-compose"
         " || docker-compose version --short",
@@ -74,6 +84,9 @@ def parse(facts: Mapping[str, Output]) -> Facts:
         system=system[0],
         codename=system[1],
         missing_tools=tuple(get("tools").lines),
+        has_apt=get("apt").ok,
+        installed=get("installed").ok,
+        half_installed=bool(get("half").text),
         engine=get("engine").text if get("engine").ok else "",
         compose=get("compose").text if get("compose").ok else "",
         enabled=get("enabled").text == "enabled",
@@ -126,7 +139,8 @@ def _merged(settings: Settings, found: Output) -> files.ManagedFile:
         content = files.content(found)
     else:
         content = (json.dumps(merged, indent=2, sort_keys=True) + "\n").encode()
-    return files.ManagedFile(paths.DAEMON_JSON, content)
+    owner, group, mode = found.lines[0].split() if found.ok else ("root", "root", "644")
+    return files.ManagedFile(paths.DAEMON_JSON, content, owner, group, int(mode, 8), "masked")
 
 
 def _read_json(found: Output) -> dict[str, Any]:
@@ -138,17 +152,23 @@ def _read_json(found: Output) -> dict[str, Any]:
             f"{paths.DAEMON_JSON} on the host is no JSON: {error}",
             "mend it there; nothing was changed",
         ) from None
-    return dict(parsed)
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("log-opts", {}), dict):
+        raise Refused(
+            f"{paths.DAEMON_JSON} on the host is no JSON object, or its log-opts is none",
+            "mend it there; nothing was changed",
+        )
+    return parsed
 
 
 def _packages(settings: Settings, facts: Facts) -> list[Change]:
     source = settings.harbor.docker.source
     wanted = list(facts.missing_tools)
     repository = ""
-    if not (facts.engine or facts.active) or not facts.compose:
+    # An engine that only does not run is started, never installed over.
+    if not facts.installed or not facts.compose:
         if source == "present":
             raise Refused(
-                "docker.source is `present`, but no running engine with compose was found",
+                "docker.source is `present`, but no engine with compose was found",
                 "install them, or set docker.source: distribution",
             )
         if source == "docker":
@@ -156,18 +176,24 @@ def _packages(settings: Settings, facts: Facts) -> list[Change]:
             repository = _docker_repository(facts)
         else:
             wanted += _distribution_packages(facts)
-    if not wanted:
+    if not wanted and not facts.half_installed:
         return []
+    if not facts.has_apt:
+        raise Refused(
+            f"the host lacks {', '.join(wanted)}, and has no apt-get to install it with",
+            "install it there, then run this again",
+        )
     script = "\n".join(
         [
             # A run that was cut off leaves dpkg half configured, and apt then refuses to work.
             "dpkg --configure -a",
             f"{APT} update",
             repository,
-            f"{APT} install -y --no-install-recommends {' '.join(wanted)}",
+            *([f"{APT} install -y --no-install-recommends {' '.join(wanted)}"] if wanted else []),
         ]
     )
-    return [Run(f"not installed: {', '.join(wanted)}", script, timeout=1800)]
+    why = f"not installed: {', '.join(wanted)}" if wanted else "installed by half: dpkg --audit"
+    return [Run(why, script, timeout=1800)]
 
 
 def _distribution_packages(facts: Facts) -> tuple[str, ...]:

@@ -149,20 +149,22 @@ class _Reader:
     def _published_by_others(self) -> dict[int, str]:
         lines = (line.split("\t") for line in self.facts.get("containers", NOT_READ).lines)
         return {
-            int(port): f"container {line[0]}"
+            port: f"container {line[0]}"
             for line in lines
             if len(line) > 2 and line[1] != paths.PROJECT
-            for port in re.findall(r":(\d+)->", line[2])
+            for first, last in re.findall(r":(\d+)(?:-(\d+))?->", line[2])
+            for port in range(int(first), int(last or first) + 1)
         }
 
     def _listener(self, port: int) -> str:
-        """The program that listens there; docker's own proxy is known by its container instead."""
+        """The program that listens there; what docker publishes is known by its container instead."""
         for line in self.get("listening").splitlines():
             words = line.split()
             if len(words) > 3 and words[3].rsplit(":", 1)[-1] == str(port):
                 name = re.search(r'\(\("([^"]+)"', line)
                 owner = name[1] if name else "another program"
-                return "" if owner == "docker-proxy" else owner
+                # With `userland-proxy: false` the engine itself holds the ports.
+                return "" if owner in ("docker-proxy", "dockerd") else owner
         return ""
 
     def container_names(self) -> list[Finding]:

@@ -12,6 +12,7 @@ import pytest
 
 from harbor.certificates import KeyPair, issue
 from harbor.shell import Secret
+from harbor.steps.config import ANEW
 from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
@@ -271,7 +272,8 @@ def test_an_edited_output_of_prepare_is_made_again_and_everything_recreated(site
     plan = site.me.fab("plan", expect=2)
     site.me.fab("deploy")
 
-    expected = "config: run prepare: changed since its last run: /opt/harbor/common/config/nginx/nginx.conf"
+    changed = "changed since its last run: /opt/harbor/common/config/nginx/nginx.conf"
+    expected = f"config: run prepare: {changed}{ANEW}"
     assert expected in plan.changes
     assert "by hand" not in site.host.read("/opt/harbor/common/config/nginx/nginx.conf")
     assert site.me.fab("plan").changes == []

@@ -87,6 +87,24 @@ def test_version_3_of_the_file_has_another_table():
     assert registry == {"config_path": "/etc/containerd/certs.d"}
 
 
+def test_the_single_quotes_of_containerd_2_are_understood():
+    text = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = ''\n"
+
+    after = config_of(containerd.use(cache(), containerd_facts(text), OPTIONS))
+
+    assert after.count("config_path") == after.count("[plugins") == 1
+
+
+def test_an_older_file_on_containerd_2_is_changed_in_its_own_format():
+    old = 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "x"\n'
+
+    part = containerd.use(cache(), containerd_facts(old, dump="version = 3\n"), OPTIONS)
+
+    plugins = tomllib.loads(config_of(part))["plugins"]
+    assert list(plugins) == ["io.containerd.grpc.v1.cri"]
+    assert "grep -q 'config_path.*/etc/containerd/certs.d'" in part.check
+
+
 def test_a_missing_config_is_made():
     after = config_of(
         containerd.use(cache(), containerd_facts(None, dump="version = 2\n"), OPTIONS)

@@ -622,6 +622,14 @@ def test_the_provider_must_call_itself_what_is_declared():
         "the provider calls itself https://dex.internal.com"
         in oidc.findings(wanted, {"discovery": ok(wrong)})[0][0]
     )
+    # Auth0 and others end in a slash, and go-oidc compares to the letter (oidc.go, NewProvider).
+    slash = good.replace("example.com", "example.com/")
+    assert "calls itself https://dex.example.com/" in str(
+        oidc.findings(wanted, {"discovery": ok(slash)})[0]
+    )
+    same = wanted.model_copy(update={"endpoint": "https://dex.example.com/"})
+    assert oidc.findings(same, {"discovery": ok(slash)}) == ([], [])
+    assert oidc.discovery(same) == "https://dex.example.com/.well-known/openid-configuration"
     less = good.replace(', "offline_access"', "")
     assert oidc.findings(wanted, {"discovery": ok(less)})[1] == [
         "auth.oidc.scope: the provider does not offer offline_access"

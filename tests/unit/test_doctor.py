@@ -58,6 +58,7 @@ def healthy():
             'traefik:v3.7.15 ["--entrypoints.https.transport.respondingtimeouts.readtimeout=1800s",'
             '"--providers.docker=true"]'
         ),
+        "published": ok("127.0.0.1:8080->8080/tcp, 0.0.0.0:443->443/tcp"),
         "engine api": ok("1.24 26.1.5"),
         "folder": ok("1:2"),
         "mounted": ok("1:2"),
@@ -307,6 +308,12 @@ def test_exactly_this_finding(check, severity, faults, words):
     assert words in finding.cause
     assert finding.cure
     assert doctor.exit_code([finding]) == {"error": 8, "warning": 2}[severity]
+
+
+def test_an_engine_that_holds_the_containers_ports_does_not_listen_itself():
+    faults = {"tcp": ok("*:443\n127.0.0.1:8080")}  # `userland-proxy: false`
+
+    assert doctor.examine(settings(), doctor.CHECKS, {**healthy(), **faults}) == []
 
 
 def test_traefiks_file_that_is_still_empty_is_not_damaged():

@@ -93,6 +93,18 @@ def test_a_port_that_another_container_publishes():
     assert only == "port 80: found taken by container shop-web, wanted free, for http"
 
 
+def test_a_range_of_ports_is_seen():
+    said = found(containers=ok("web\tshop\t0.0.0.0:80-81->80-81/tcp, [::]:80-81->80-81/tcp"))
+
+    assert said == ["port 80: found taken by container web, wanted free, for http"]
+
+
+def test_an_engine_that_holds_the_ports_itself_is_no_finding():
+    listening = ok('LISTEN 0 4096 *:443 *:* users:(("dockerd",pid=9,fd=3))')
+
+    assert found(listening=listening, containers=ok("traefik\tharbor\t0.0.0.0:443->443/tcp")) == []
+
+
 def test_a_proxy_of_docker_without_its_container_is_ours_that_restarts():
     listening = ok('LISTEN 0 5 127.0.0.1:8080 0.0.0.0:* users:(("docker-proxy",pid=9,fd=1))')
 

@@ -1,12 +1,14 @@
 """Each step: fresh, converged, drifted, interrupted."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from harbor import compose, paths
 from harbor.changes import FetchRelease, Run, SendFile, WriteFile
 from harbor.errors import Refused
+from harbor.shell import Secret
 from harbor.steps import config, docker, environment, release, service, stack, tls, traefik, user
 from tests.unit.builders import NOW, failed, file, ok, settings
 
@@ -26,6 +28,9 @@ class TestDocker:
         found = {
             "os": ok("debian bookworm"),
             "tools": ok(),
+            "apt": ok("/usr/bin/apt-get"),
+            "installed": ok("/usr/sbin/dockerd"),
+            "half": ok(),
             "engine": ok("20.10.24"),
             "compose": ok("1.29.2"),
             "enabled": ok("enabled"),
@@ -37,7 +42,12 @@ class TestDocker:
         return {**found, **changes}
 
     def test_fresh(self):
-        facts = {"os": ok("debian trixie"), "tools": ok("curl\ndirenv"), "loaded": ok()}
+        facts = {
+            "os": ok("debian trixie"),
+            "tools": ok("curl\ndirenv"),
+            "apt": ok(),
+            "loaded": ok(),
+        }
 
         changes = docker.plan(settings(), facts)
 
@@ -50,6 +60,35 @@ class TestDocker:
 
     def test_converged(self):
         assert docker.plan(settings(), self.facts()) == []
+
+    def test_an_engine_that_does_not_run_is_started_and_not_installed_over(self):
+        facts = self.facts(engine=failed(), active=ok("inactive"))
+
+        assert whys(docker.plan(settings(), facts)) == ["docker is not running"]
+
+    def test_an_engine_that_apt_left_half_installed_is_finished(self):
+        facts = self.facts(engine=failed(), active=ok("inactive"), half=ok("docker.io"))
+
+        changes = docker.plan(settings(), facts)
+
+        assert whys(changes)[0] == "installed by half: dpkg --audit"
+        assert "install -y" not in changes[0].script
+
+    def test_tools_are_not_installed_without_apt(self):
+        with pytest.raises(Refused, match="lacks direnv, and has no apt-get"):
+            docker.plan(settings(), self.facts(tools=ok("direnv"), apt=failed()))
+
+    def test_daemon_json_keeps_its_mode(self):
+        own = file(b"{}", mode=0o600)
+
+        (change, _) = docker.plan(settings(), self.facts(**{"daemon.json": own}))
+
+        assert change.mode == 0o600
+
+    @pytest.mark.parametrize("content", [b"null", b"[]", b'{"log-opts": null}'])
+    def test_a_daemon_json_of_another_form_is_refused(self, content):
+        with pytest.raises(Refused, match="no JSON object"):
+            docker.plan(settings(), self.facts(**{"daemon.json": file(content)}))
 
     def test_what_others_wrote_in_daemon_json_stays(self):
         found = {"default-runtime": "own", "log-opts": {"labels": "a"}}
@@ -84,7 +123,7 @@ class TestDocker:
             docker.plan(settings(), self.facts(**{"daemon.json": file(b"{")}))
 
     def test_present_means_never_installed_by_us(self):
-        with pytest.raises(Refused, match="no running engine with compose"):
+        with pytest.raises(Refused, match="no engine with compose"):
             docker.plan(settings(docker={"source": "present"}), {"tools": ok()})
 
     def test_an_unknown_distribution_is_refused_with_the_way_out(self):
@@ -94,7 +133,7 @@ class TestDocker:
         assert "docker.source: present" in error.value.hint
 
     def test_dockers_own_repository_is_pinned_by_fingerprint(self):
-        facts = {"os": ok("debian bookworm"), "tools": ok()}
+        facts = {"os": ok("debian bookworm"), "tools": ok(), "apt": ok()}
 
         changes = docker.plan(settings(docker={"source": "docker"}), facts)
 
@@ -204,6 +243,35 @@ class TestConfig:
     def test_converged(self):
         assert config.plan(settings(), self.facts()) == []
 
+    def test_the_password_of_a_database_is_never_just_another_one(self):
+        facts = self.facts(database=ok("18"))
+        other = settings()
+        other = replace(other, secrets=replace(other.secrets, database_password=Secret("Another1")))
+
+        with pytest.raises(Refused, match="not the password that Harbor's database has") as error:
+            config.plan(other, facts)
+
+        assert "fab rotate database" in error.value.hint
+        for changed in ({"rotated": ok()}, {"database": ok()}):
+            at_first = {**facts, "rotated": failed(), **changed}
+            assert "/opt/harbor/harbor.yml: content differs" in whys(config.plan(other, at_first))
+
+    def test_old_secrets_do_not_show_in_the_diff(self):
+        secret = {"driver": "s3", "options": {"bucket": "b", "secretkey": {"env": "S3"}}}
+        proxy = {"https_proxy": "http://bob:pass-word@proxy:3128"}
+        before = settings({"S3": "old-secret"}, storage=secret, proxy=proxy)
+        after = settings(
+            {"S3": "new-secret"},
+            storage={**secret},
+            proxy={**proxy, "http_proxy": "http://bob:pass-word@other"},
+        )
+
+        changes = config.plan(after, self.facts(before))
+
+        shown = "".join(c.diff for c in changes if isinstance(c, WriteFile))
+        assert "http://bob:***@other" in shown
+        assert not [word for word in ("old-secret", "new-secret", "pass-word") if word in shown]
+
     def test_drifted_owner_alone_needs_no_prepare(self):
         path = f"{paths.CONFIG}/core/env"
 
@@ -216,14 +284,14 @@ class TestConfig:
 
         changes = config.plan(settings(), self.facts(altered=ok(path)))
 
-        assert whys(changes)[-1] == f"run prepare: changed since its last run: {path}"
+        assert whys(changes)[-1] == f"run prepare: changed since its last run: {path}{config.ANEW}"
 
     def test_interrupted_between_file_and_prepare(self):
         changes = config.plan(
             settings(http_port=8081), self.facts(settings(http_port=8081), stamp=ok("old"))
         )
 
-        assert whys(changes)[-1] == "run prepare: its inputs changed"
+        assert whys(changes)[-1] == f"run prepare: its inputs changed{config.ANEW}"
 
     def test_a_leftover_with_passwords_is_removed(self):
         changes = config.plan(settings(), self.facts(leftovers=ok("/opt/harbor/input")))
@@ -255,7 +323,7 @@ class TestConfig:
         assert set(tls.pair_paths(own)) < set(config.probe(own))
         assert config.plan(own, facts) == []
         del facts[tls.chain_path(own)]
-        assert whys(config.plan(own, facts))[-1] == "run prepare: its inputs changed"
+        assert whys(config.plan(own, facts))[-1] == f"run prepare: its inputs changed{config.ANEW}"
 
     def test_an_external_database_has_no_env_file_here(self):
         database = {"host": "db", "username": "harbor", "password": {"env": "DB"}}
@@ -316,7 +384,6 @@ class TestTls:
         assert len(tls.plan(settings(), facts)) == 3
 
     def test_renewed_before_it_ends(self):
-        from dataclasses import replace
         from datetime import timedelta
 
         facts = self.facts(settings())
