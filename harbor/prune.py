@@ -376,8 +376,11 @@ def removal(item: Item) -> str:
     if item.kind == "network":
         return command("docker", "network", "rm", item.id)
     if item.kind == "build cache":
-        # Here `-f` only means "do not ask"; what is in use stays.
-        return command("docker", "builder", "prune", "-f", "--filter", f"id={item.id}")
+        # Here `-f` only means "do not ask". It ends well although what another record builds on
+        # stays, and prints what went.
+        remove = command("docker", "builder", "prune", "-f", "--filter", f"id={item.id}")
+        stays = "another record builds on it: the next prune takes it"
+        return f"{remove} | grep -qF {quote(item.id)} || {{ echo {quote(stays)}; false; }}"
     return _remove_image(item)
 
 

@@ -560,6 +560,12 @@ def _explain(where: Location, details: Any) -> str:
         message = f"unknown key{suggestion(str(path[-1]), known_keys(path[:-1]))}"
     elif details["type"] == "missing":
         message = "is missing"
+    elif details["type"] == "string_type" and isinstance(details["input"], int | float):
+        message = f'must be text, in quotes: "{details["input"]}"'
+    elif details["type"] == "string_pattern_mismatch" and "/" in details["ctx"]["pattern"][:3]:
+        message = (
+            f"an absolute path without special characters is needed (got {details['input']!r})"
+        )
     elif details["type"] != "value_error":
         message = f"{message} (got {details['input']!r})"
     return f"{where.of(path)}: {message}"

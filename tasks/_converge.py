@@ -20,6 +20,7 @@ from tasks._fleet import Target, holder
 from tasks._host import scripted
 from tasks._inventory import Loaded
 
+SMALLER = "; sizes can be set lower under `requirements`"
 HEALTH_POLL_SECONDS = 2.0
 
 
@@ -68,7 +69,7 @@ def check_preflight(target: Target, settings: Settings, facts: Facts) -> None:
     if fatal:
         raise Refused(
             "requirements are not met:\n" + "\n".join(f"  {text}" for text in fatal),
-            "nothing was changed; sizes can be set lower under `requirements`",
+            "nothing was changed" + (SMALLER if "requirements." in "".join(fatal) else ""),
         )
 
 

@@ -9,7 +9,7 @@ from types import FrameType
 
 from harbor import lifecycle, logs, status
 from harbor.changes import Change, Run, WriteFile
-from harbor.errors import NotConverged, OpsError, RemoteError, Unhealthy
+from harbor.errors import NotConverged, OpsError, RemoteError, SettingsError, Unhealthy
 from harbor.settings import Settings
 from harbor.steps import images, stack, store_backup, store_restore, traefik
 from tasks import _converge
@@ -167,8 +167,13 @@ def executing(service: str, words: str) -> Work:
     stopped = interruption()
 
     def work(target: Target, settings: Settings) -> str:
-        (name,) = logs.services(settings, service)
-        script = lifecycle.execute(name, shlex.split(words))
+        names = logs.services(settings, service)
+        if len(names) != 1:
+            raise SettingsError("a command runs in one service")
+        try:
+            script = lifecycle.execute(names[0], shlex.split(words))
+        except ValueError as error:
+            raise SettingsError(f"{words}: {error}") from None
         code = target.host.stream(script, target.say, stopped)
         if code:
             raise RemoteError(f"{service}: the command ended with status {code}")

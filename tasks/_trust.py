@@ -43,7 +43,8 @@ def trust(c: invoke.Context, how: How) -> None:
         words = _trust_one(target, clients, how, limit)
         if how.login:
             _login.log_in(c, target, loaded, clients.source(target.host.name))
-        return words if not target.result.changes else f"{len(target.result.changes)} changed"
+        changed = len(target.result.changes)
+        return words if how.plan or not changed else f"{changed} changed"
 
     _fleet.run(
         c,

@@ -20,7 +20,10 @@ def prune(
     Refused (exit code 9) unless every component of Harbor is up and healthy. Named volumes, bind
     mounts, the certificate store and images in use are never touched.
     """
+    from harbor.errors import SettingsError
     from tasks import _fleet, _prune
 
+    if keep < 0:
+        raise SettingsError("--keep: at least 1, the present release")
     work = _prune.pruning(keep, dry_run=dry_run, yes=yes)
     _fleet.run_harbors(c, work, read_only=dry_run, one_by_one=True, as_json=json)

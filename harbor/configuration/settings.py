@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harbor.configuration import catalogue, options
-from harbor.sections import FromEnvironment, Section, Size, size_in_bytes
+from harbor.sections import FromEnvironment, Section, size_in_bytes
 from harbor.versions import Version
 
 # Both patterns: src/common/utils and src/server/v2.0/handler of 2.4 to 2.15.
@@ -163,7 +163,7 @@ class Project(Section):
 
     registry: str | None = Field(None, description="name of the registry: for ever")
     public: bool | None = None
-    quota: Literal[-1] | Size | None = Field(None, description="-1 is unlimited; or 500G")
+    quota: int | str | None = Field(None, description="-1 is unlimited; or 500G")
     retention: Retention | None = None
     members: list[Member] | None = None
     proxy_speed_kb: int | None = Field(None, ge=-1, description="kilobits/s a stream; 2.12")
@@ -175,11 +175,18 @@ class Project(Section):
     prevent_vul: bool | None = None
     severity: Literal["none", "low", "medium", "high", "critical"] | None = None
 
+    @field_validator("quota")
+    @classmethod
+    def _some_bytes(cls, value: int | str | None) -> int | str | None:
+        if value not in (None, -1) and size_in_bytes(value) == 0:
+            raise ValueError("a quota of nothing is refused by Harbor: -1 is unlimited")
+        return value
+
     @property
     def quota_bytes(self) -> int | None:
-        if self.quota is None or self.quota == -1:
-            return self.quota
-        return size_in_bytes(self.quota)
+        if self.quota is None:
+            return None
+        return -1 if self.quota == -1 else size_in_bytes(self.quota)
 
     def metadata(self) -> dict[str, str]:
         """What is declared of it, as the API wants it: text."""
