@@ -27,7 +27,10 @@ RULES = [
     ({"external_url": "https://localhost"}, "harbor.external_url: 'https://localhost' cannot be"),
     ({"external_url": "http://x.org"}, "external_url must be https"),
     ({"data_volume": "data"}, "harbor.data_volume: an absolute path without special characters"),
-    ({"data_volume": "/my data"}, "harbor.data_volume: an absolute path without special characters"),
+    (
+        {"data_volume": "/my data"},
+        "harbor.data_volume: an absolute path without special characters",
+    ),
     ({"data_volume": "/"}, "harbor.data_volume: '/': a folder of its own is needed"),
     ({"data_volume": "/data/../etc"}, "harbor.data_volume: '/data/../etc': no .. in it"),
     ({"http_port": 0}, "harbor.http_port: Input should be greater than or equal to 1 (got 0)"),
