@@ -425,6 +425,7 @@ def test_without_mirror_names_each_runtime_gets_what_works_for_it(site, trusted)
 
     careful = site.me.fab("trust-cert")
     site.me.fab("trust-cert", "--restart", "always")
+    assert "error: docker 20.10" in site.me.fab("use-cache", "--plan", expect=9).text
     done = site.me.fab("use-cache", expect=9)
     hosts = site.verify(expect=7)
 
@@ -444,6 +445,14 @@ def test_without_mirror_names_each_runtime_gets_what_works_for_it(site, trusted)
 
 def test_a_login_has_a_robot_of_its_own_and_may_only_pull(site, trusted):
     old = site.clients["old"]
+    # Somebody else's, whose name ends as ours does.
+    pull = {
+        "kind": "system",
+        "namespace": "/",
+        "access": [{"resource": "project", "action": "list"}],
+    }
+    foreign = {"name": "ci-client-old", "level": "system", "duration": -1, "permissions": [pull]}
+    assert ask(site.cache, "POST", "/robots", foreign)[0] == 201
 
     done = site.me.fab("-H", "old", "trust-cert", "--login")
     again = site.me.fab("-H", "old", "trust-cert", "--login")
@@ -458,8 +467,11 @@ def test_a_login_has_a_robot_of_its_own_and_may_only_pull(site, trusted):
     old.run(f"docker pull -q {image} && docker tag {image} {HARBOR_NAME}/library/x:1")
     assert old.run(f"docker push -q {HARBOR_NAME}/library/x:1", check=False).returncode != 0
     old.run(f"docker rmi {image} {HARBOR_NAME}/library/x:1")
-    names = [robot["name"] for robot in ask(site.cache, "GET", "/robots")[1]]
-    assert names == ["robot$client-old"]
+    assert robots(site) == ["robot$ci-client-old", "robot$client-old"]
+
+
+def robots(site):
+    return sorted(robot["name"] for robot in ask(site.cache, "GET", "/robots")[1])
 
 
 def test_untrust_takes_out_exactly_what_was_put_in(site, before, trusted):
@@ -470,7 +482,7 @@ def test_untrust_takes_out_exactly_what_was_put_in(site, before, trusted):
     site.me.fab("untrust-cert")
 
     assert "use-cache is in effect here" in refused.text
-    assert ask(site.cache, "GET", "/robots")[1] == []
+    assert robots(site) == ["robot$ci-client-old"]
     assert site.changed_since(before) == set()
     for host in site.clients.values():
         assert host.run("ls /var/lib/harbor-cache").stdout.split() == ["apply.lock", "lock"]

@@ -16,7 +16,7 @@ from harbor.steps.config import ANEW
 from lab import HostSpec, Lab
 from lab.release import upstream
 from tests.integration.conftest import HARBOR_NAME
-from tests.integration.operator import ask, operator
+from tests.integration.operator import CANARIES, ask, operator
 
 MIRROR = "registry.upstream.test"
 # Everything that a deploy writes; what Harbor itself writes while it runs stays out.
@@ -177,6 +177,18 @@ def test_one_setting_changes_one_thing(site, first_deploy):
     assert site.host.run(harbors_own).stdout == before
     running = site.host.run("docker inspect traefik --format '{{json .Args}}'").stdout
     assert "--log.level=DEBUG" in running
+
+
+def test_another_database_password_is_refused_and_nothing_touched(site, first_deploy):
+    before = site.state()
+    site.me.secrets["HARBOR_DATABASE_PASSWORD"] = "Canary-Changed-4711"
+
+    refused = site.me.fab("deploy", expect=9)
+    site.me.secrets = dict(CANARIES)
+
+    assert "is not the password that Harbor's database has" in refused.text
+    assert "fab rotate database" in refused.text
+    assert site.state() == before
 
 
 @pytest.mark.parametrize(
