@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from harbor import doctor
+from harbor import doctor, lifecycle, paths
 from harbor.doctor.cache import budget_words
 from harbor.doctor.model import ERROR, Facts, Finding
 from harbor.settings import Settings
@@ -20,7 +20,9 @@ def examining(only: str) -> Callable[[Target, Settings], str]:
     checks = doctor.chosen(only)
 
     def work(target: Target, settings: Settings) -> str:
-        answers = target.host.read(doctor.probe(settings, checks), timeout=300)
+        probes = {"there": f"[ -s {paths.COMPOSE} ]", **doctor.probe(settings, checks)}
+        answers = target.host.read(probes, timeout=300)
+        lifecycle.must_be_installed({"compose": answers["there"]})
         answers |= _of_this_machine(settings)
         found = doctor.examine(settings, checks, answers)
         for finding in found:

@@ -124,6 +124,11 @@ class Site:
         return re.search(r'^\{"status": ?"healthy"', said) is not None
 
 
+def test_a_bare_host_is_said_to_be_one(site):
+    for task in ("doctor", "start"):
+        assert "Harbor is not installed here" in site.fab(task, expect=9).text
+
+
 @pytest.mark.parametrize("fetch", ["host", "operator"])
 @pytest.mark.parametrize("what", ["altered", "truncated"])
 def test_a_wrong_tarball_is_refused_and_nothing_stays(site, fetch, what):
