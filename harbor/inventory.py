@@ -23,11 +23,17 @@ class SshDefaults(Section):
 class Ssh(Section):
     """How to reach one host; what is left out comes from ssh_config."""
 
-    address: str | None = Field(None, description="default: the host's name in this inventory")
+    address: str | None = Field(
+        None, pattern=r"^[^@\s]+$", description="default: the host's name in this inventory"
+    )
     user: str | None = None
     port: int | None = Field(None, ge=1, le=65535)
     identity_file: str | None = None
-    jump: str | None = Field(None, description="[user@]host[:port] to go through")
+    jump: str | None = Field(
+        None,
+        pattern=r"^([^@\s]+@)?[^@:\s]+(:\d+)?$",
+        description="[user@]host[:port] to go through",
+    )
 
 
 RuntimeName = Literal["docker", "containerd", "podman", "buildkit", "k3s", "gitlab-runner"]

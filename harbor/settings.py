@@ -39,7 +39,7 @@ UPSTREAM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?")
 
 LOG_PORT, HTTPS_PORT = 1514, 443
 # Whoever owns the data volume is changed: these belong to everybody, or to the system.
-SHARED_FOLDERS = re.compile(r"(/(home|media|mnt|opt|srv|tmp|var(/lib|/log|/tmp)?))?")
+SHARED_FOLDERS = re.compile(r"(/(home(/[^/]+)?|media|mnt|opt|srv|tmp|var(/lib|/log|/tmp)?))?")
 SYSTEM_FOLDERS = tuple(
     f"{path}/"
     for path in [
@@ -136,6 +136,14 @@ class Tls(Section):
     )
     extra_names: list[str] = Field([], description="more names for the certificate (ca, acme)")
     acme: Acme | None = None
+
+    @field_validator("extra_names")
+    @classmethod
+    def _names_or_addresses(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not HOST_NAME.fullmatch(name.removeprefix("*.")) and ":" not in name:
+                raise ValueError(f"{name!r} is not a host name (write IDN names as xn--...)")
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> "Tls":

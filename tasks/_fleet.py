@@ -2,6 +2,7 @@
 
 import datetime
 import getpass
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -157,8 +158,15 @@ def _one(target: Target, work: Work) -> Result:
 def holder(why: str) -> dict[str, str]:
     """Who locks a host: for the lock itself and for the audit log."""
     return {
-        "who": getpass.getuser(),
+        "who": _user(),
         "from": socket.gethostname(),
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "why": why,
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"UID {os.getuid()}"

@@ -237,11 +237,16 @@ def _daemon_json(facts: Facts, cache: Cache, urls: list[str]) -> ManagedFile:
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        return dict(json.loads(content or b"{}"))
+        found = dict(json.loads(content or b"{}"))
     except (ValueError, TypeError) as error:
         raise Refused(
             f"{paths.DAEMON_JSON} is no JSON object: {error}", "mend it; nothing was changed"
         ) from None
+    if not isinstance(found.get("registry-mirrors", []), list):
+        raise Refused(
+            f"{paths.DAEMON_JSON}: registry-mirrors is no list", "mend it; nothing was changed"
+        )
+    return found
 
 
 def _mirrors_in(content: bytes) -> list[str]:

@@ -107,6 +107,8 @@ def merged(before: bytes, cache: Cache, folder: str) -> bytes:
         document: Any = yaml.load(before) or {}
     except YAMLError as error:
         raise Refused(f"{folder}/registries.yaml is no YAML: {error}", "mend it") from None
+    if not isinstance(document, dict):
+        raise Refused(f"{folder}/registries.yaml is no mapping", "mend it")
     if not merge(document, registries(cache, folder)):
         return before
     stream = io.BytesIO()

@@ -63,6 +63,13 @@ def test_trust_is_a_file_for_each_address_and_no_restart():
     assert part.loaded
 
 
+@pytest.mark.parametrize(
+    "content", [b"[1]", b'{"registry-mirrors": null}', b'{"registry-mirrors": "x"}']
+)
+def test_a_daemon_json_of_another_form_is_refused(content):
+    assert isinstance(docker.use(cache(), facts(daemon=content), OPTIONS).refused, Refused)
+
+
 def test_a_public_certificate_needs_no_file():
     assert docker.trust(cache(ca=b""), facts(), OPTIONS).files == ()
 

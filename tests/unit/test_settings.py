@@ -35,6 +35,7 @@ RULES = [
     ({"data_volume": "/data/../etc"}, "harbor.data_volume: '/data/../etc': no .. in it"),
     ({"http_port": 0}, "harbor.http_port: Input should be greater than or equal to 1 (got 0)"),
     ({"http_port": 443}, "public_https_port and metrics.port must differ"),
+    ({"tls": {"extra_names": ["bücher.example.com"]}}, "is not a host name (write IDN names"),
     ({"http_port": 1514}, "1514 is Harbor's log"),
     ({"metrics": {"enabled": True, "port": 443}}, "public_https_port and metrics.port must differ"),
     ({"external_url": "https://[2001:db8::1]"}, "no IPv6 address"),
