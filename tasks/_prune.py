@@ -78,7 +78,10 @@ def _refuse_unless_whole(settings: Settings, look: Look) -> None:
     present = prune.releases(settings, look.facts, 1).present
     lost = prune.endangered(settings, look.engine, present)
     if lost:
-        lines += ["a prune now would have taken:", *(f"  {name}" for name in lost)]
+        lines += [
+            "`docker system prune -a` would take now, for want of a container:",
+            *(f"  {name}" for name in lost),
+        ]
     raise Refused(
         "Harbor is not whole, and what is down would look unused:\n" + "\n".join(lines),
         "`fab start`, or `fab doctor`; there is no way to force this",

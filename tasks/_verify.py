@@ -256,7 +256,10 @@ def _verify_one(
             raise NotConverged(f"{runtime}: does not use the cache", "first: fab use-cache")
         trials += _trials(target, harbor, runtime, there[runtime], image)
     if not trials:
-        raise Refused("nothing to pull: no runtime that uses the cache, or no test image")
+        raise Refused(
+            "nothing to pull: no runtime here mirrors that upstream (docker: Docker Hub only), or it "
+            "has no test_image"
+        )
     return _run_all(target, harbor, trials, outputs["platform"].text, cut_off=cut_off)
 
 
