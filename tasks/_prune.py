@@ -79,7 +79,7 @@ def _refuse_unless_whole(settings: Settings, look: Look) -> None:
     lost = prune.endangered(settings, look.engine, present)
     if lost:
         lines += [
-            "`docker system prune -a` would take now, for want of a container:",
+            "Docker's own prune would take now, for want of a container:",
             *(f"  {name}" for name in lost),
         ]
     raise Refused(
