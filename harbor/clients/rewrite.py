@@ -11,10 +11,10 @@ from harbor.clients import images
 from harbor.clients.cache import Cache
 from harbor.errors import SettingsError
 
-# `image: NAME` of compose and Kubernetes, also as the first key of a list's item.
+# `image: NAME` of compose and Kubernetes, also as the first key of a list's item, or `{image: NAME}`.
 YAML_IMAGE = re.compile(
-    r"""(?m)^(?P<before>[ \t]*(?:-[ \t]+)*(?:"image"|'image'|image)[ \t]*:[ \t]+["']?)"""
-    r"""(?P<name>[^\s"'#{}$]+)(?=["']?[ \t]*(?:#.*)?$)"""
+    r"""(?m)^(?P<before>(?:[ \t]*(?:-[ \t]+)*|[^#\n]*\{(?:[^{}#\n]*,)?[ \t]*)(?:"image"|'image'|image)"""
+    r"""[ \t]*:[ \t]+["']?)(?P<name>[^\s"'#{},$]+)(?=["']?[ \t]*(?:[,}].*|\#.*)?$)"""
 )
 FROM = re.compile(
     r"(?mi)^(?P<before>[ \t]*(?:FROM[ \t]+(?:--platform=\S+[ \t]+)?|COPY[ \t]+--from=))"

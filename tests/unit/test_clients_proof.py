@@ -261,6 +261,19 @@ def test_compose_and_manifests_keep_everything_but_the_names():
     assert rewrite.rewritten(after, cache(more=(QUAY,)), dockerfile=False) == after
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("a: {image: nginx:1.27}", "{image: docker.mirror.test/library/nginx:1.27}"),
+        ('a: {x: 1, "image": "nginx", y: 2}', '"docker.mirror.test/library/nginx:latest", y: 2}'),
+        ('command: "a, image: nginx"', 'command: "a, image: nginx"'),
+        ("# {image: nginx}", "# {image: nginx}"),
+    ],
+)
+def test_images_in_flow_style_are_led_and_other_text_is_not(line, name):
+    assert rewrite.rewritten(line, cache(), dockerfile=False).endswith(name)
+
+
 def test_dockerfiles_keep_their_stages():
     before = (
         "FROM --platform=linux/amd64 golang:1 AS build\nFROM scratch\nFROM build AS two\n"
