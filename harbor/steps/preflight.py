@@ -11,6 +11,7 @@ from harbor.shell import NOT_READ, Output, quote
 
 # The engine and compose that Harbor documents for each release line (install documentation).
 DOCUMENTED_ENGINE = (20, 10, 10)
+HARBORS_FOLDERS = {"database", "registry", "secret", "certificates"}
 SYSTEM_CONTAINERS = ("nginx", "redis", "registry", "registryctl")
 
 
@@ -38,6 +39,7 @@ def probe(settings: Settings) -> dict[str, str]:
         "cpus": "nproc",
         "memory": "awk '/^MemTotal:/ {print $2 * 1024}' /proc/meminfo",
         "disk": f"{parent}; df -PB1 \"$d\" | awk 'NR==2 {{print $2, $4}}'",
+        "data": f"cd {data} && stat -c %u . && ls -A",
         "clock": "date +%s",
         "listening": "ss -ltnpH",
         "resolves": f"getent ahosts {name} | awk '{{print $1}}' | sort -u",
@@ -68,6 +70,7 @@ def findings(settings: Settings, facts: Mapping[str, Output], seconds_now: float
         *found.name_resolution(),
         *found.upgrade(),
         *found.database_elsewhere(),
+        *found.data_of_others(),
     ]
 
 
@@ -215,6 +218,18 @@ class _Reader:
         else:
             problem = versions.database_problem(new, on_disk)
         return [Finding("version", problem, f"a way from there to {new}")] if problem else []
+
+    def data_of_others(self) -> list[Finding]:
+        """The folder's owner becomes Harbor's user: one that is in use for other things stays."""
+        owner, *names = [*self.facts.get("data", NOT_READ).lines, ""]
+        there = {name for name in names if name} - {"lost+found"}
+        if owner in ("", str(paths.UID)) or not there or there & HARBORS_FOLDERS:
+            return []
+        shown = ", ".join(sorted(there)[:3])
+        volume = self.settings.harbor.data_volume
+        return [
+            Finding(f"data_volume {volume}", f"in use ({shown})", "an empty folder, or Harbor's")
+        ]
 
     def database_elsewhere(self) -> list[Finding]:
         """Another database than the one in use starts empty: every project and user is gone."""

@@ -1,7 +1,7 @@
 import pytest
 
 from harbor.steps.preflight import findings
-from tests.unit.builders import ok, settings
+from tests.unit.builders import failed, ok, settings
 
 GIB = 2**30
 
@@ -21,6 +21,7 @@ def facts(**changes):
         "uid": ok(""),
         "user": ok(""),
         "containers": ok(""),
+        "data": failed(),
         "database": ok(""),
         "own database": ok(""),
         "installed": ok(""),
@@ -151,3 +152,20 @@ def test_a_database_is_not_changed_for_an_empty_one_in_silence(external, own, on
     said = found(wanted, **{"own database": ok(own), "database": ok(on_disk)})
 
     assert said[0].startswith(expected) if expected else said == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "refused"),
+    [
+        ("0", False),
+        ("0\nlost+found", False),
+        ("0\ndatabase\nnotes", False),  # a Harbor made by hand
+        ("10000\nnotes", False),
+        ("1000\nphotos", True),
+    ],
+)
+def test_a_folder_in_use_is_not_taken_over(folder, refused):
+    said = found(data=ok(folder))
+
+    expected = ["data_volume /data: found in use (photos), wanted an empty folder, or Harbor's"]
+    assert said == (expected if refused else [])
