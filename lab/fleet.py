@@ -155,10 +155,6 @@ class Lab:
         scratch.rename(target)
         host.power_on()
 
-    def has_golden(self, name: str) -> bool:
-        """Whether a golden disk of this name is there."""
-        return (self.folder / "golden" / name).is_dir()
-
     def remove(self, host: Host) -> None:
         """Take one host away, its disk included; the others forget its names."""
         with locks.hold(locks.of_lab(self.tag), BUSY_SECONDS, shared=True):

@@ -32,8 +32,6 @@ from tasks._fleet import Target, holder, open_host, wanted
 from tasks._host import Host
 from tasks._inventory import Loaded, harbor_settings
 
-AT_ONCE = 10
-
 
 @dataclass(frozen=True)
 class Source:

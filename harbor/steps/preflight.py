@@ -9,10 +9,9 @@ from harbor.sections import size_in_bytes
 from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, quote
 
-# The engine and compose that Harbor documents for each release line (install documentation).
+# The oldest engine that Harbor documents (installation prerequisites).
 DOCUMENTED_ENGINE = (20, 10, 10)
 HARBORS_FOLDERS = {"database", "registry", "secret", "certificates"}
-SYSTEM_CONTAINERS = ("nginx", "redis", "registry", "registryctl")
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ def probe(settings: Settings) -> dict[str, str]:
         "memory": "awk '/^MemTotal:/ {print $2 * 1024}' /proc/meminfo",
         "disk": f"{parent}; df -PB1 \"$d\" | awk 'NR==2 {{print $2, $4}}'",
         "data": f"cd {data} && stat -c %u . && ls -A",
+        "engine": "dockerd --version",
         "clock": "date +%s",
         "listening": "ss -ltnpH",
         "resolves": f"getent ahosts {name} | awk '{{print $1}}' | sort -u",
@@ -98,6 +98,10 @@ class _Reader:
             findings.append(
                 Finding("tools", f"no {', '.join(missing)}", "coreutils, util-linux, bash")
             )
+        engine = re.search(r"(\d+)\.(\d+)\.(\d+)", self.get("engine"))
+        if engine and tuple(map(int, engine.groups())) < DOCUMENTED_ENGINE:
+            oldest = ".".join(map(str, DOCUMENTED_ENGINE))
+            findings.append(Finding("docker engine", engine[0], f"{oldest} or later"))
         if self.number("cpus") < wanted.cpus:
             findings.append(
                 Finding("processors", self.get("cpus"), f"{wanted.cpus} (requirements.cpus)")

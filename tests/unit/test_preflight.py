@@ -22,6 +22,7 @@ def facts(**changes):
         "user": ok(""),
         "containers": ok(""),
         "data": failed(),
+        "engine": ok("Docker version 20.10.24+dfsg1, build 297e128"),
         "database": ok(""),
         "own database": ok(""),
         "installed": ok(""),
@@ -51,6 +52,10 @@ def test_a_good_machine():
             "free disk: found 1.0 GiB, wanted 5G, 4.0 GiB more",
         ),
         ({"clock": ok("1100")}, "clock: found 100 s away from this machine's, wanted at most 60 s"),
+        (
+            {"engine": ok("Docker version 19.03.15, build 99e3ed8919")},
+            "docker engine: found 19.03.15, wanted 20.10.10 or later",
+        ),
         ({"tools": ok("flock")}, "tools: found no flock"),
         (
             {

@@ -15,7 +15,6 @@ from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 CHUNK = 1 << 16
-SMALL_BODY = 64 << 20
 
 
 class Body:
