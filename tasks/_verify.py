@@ -242,7 +242,7 @@ def _verify_one(
 ) -> str:
     if cut_off and (refused := cut.refusal(harbor.source.settings)):
         raise refused
-    _clients.say_notes(target, harbor.source.notes)
+    _clients.say_notes(target, [*harbor.source.notes, *([cut.AFTER] if cut_off else [])])
     options = clients.options(target.host.name)
     outputs = target.host.read(planning.probe() | {"platform": pulls.platform()})
     there, known = planning.found(outputs, options), planning.journals(outputs, "use")

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -356,6 +357,12 @@ def test_a_pull_works_with_the_upstream_cut_off(site, used):
     assert all(pull["cut off"]["hit"] for pull in hosts[0]["details"]["pulls"])
     assert "harbor-cache-cut" not in site.cache.run("systemctl list-timers --all").stdout
     assert "REJECT" not in site.cache.run("iptables -S DOCKER-USER").stdout
+    assert "looks at its upstreams every 5 minutes" in str(hosts[0]["details"])
+    # Had it looked during the cut, it would have only what it has until it looks again.
+    deadline = time.monotonic() + 60
+    while any(one["status"] != "healthy" for one in ask(site.cache, "GET", "/registries")[1]):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def test_a_silent_fall_back_to_the_origin_is_found(site, used):
