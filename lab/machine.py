@@ -18,6 +18,8 @@ PACKAGE_OF = {
     "dnsmasq": "dnsmasq-base",
     "zstd": "zstd",
     "nsenter": "util-linux",
+    "gpg": "gpg",  # for signed releases, as an operator's machine has it
+    "gpg-agent": "gpg-agent",
 }
 CAP_SYS_RESOURCE = 24
 # Every systemd and every dockerd holds several inotify instances, all counted as root's.
