@@ -351,6 +351,7 @@ def test_a_pull_works_with_the_upstream_cut_off(site, used):
         assert site.cache.run(uncached).stdout != "200"
     finally:
         site.cache.run(cut.mend())
+    wait_until_harbor_has_looked_again(site)
 
     hosts = site.verify("--cut", only=["old"])
 
@@ -358,7 +359,11 @@ def test_a_pull_works_with_the_upstream_cut_off(site, used):
     assert "harbor-cache-cut" not in site.cache.run("systemctl list-timers --all").stdout
     assert "REJECT" not in site.cache.run("iptables -S DOCKER-USER").stdout
     assert "looks at its upstreams every 5 minutes" in str(hosts[0]["details"])
-    # Had it looked during the cut, it would have only what it has until it looks again.
+    wait_until_harbor_has_looked_again(site)
+
+
+def wait_until_harbor_has_looked_again(site):
+    """Had it looked at its upstream during a cut, it has only what it has until then."""
     deadline = time.monotonic() + 60
     while any(one["status"] != "healthy" for one in ask(site.cache, "GET", "/registries")[1]):
         assert time.monotonic() < deadline
