@@ -224,15 +224,19 @@ class _Reader:
         return [Finding("version", problem, f"a way from there to {new}")] if problem else []
 
     def data_of_others(self) -> list[Finding]:
-        """The folder's owner becomes Harbor's user: one that is in use for other things stays."""
+        """The folder becomes that of Harbor's user: what somebody else keeps things in stays his."""
         owner, *names = [*self.facts.get("data", NOT_READ).lines, ""]
         there = {name for name in names if name} - {"lost+found"}
-        if owner in ("", str(paths.UID)) or not there or there & HARBORS_FOLDERS:
+        if owner in ("", "0", str(paths.UID)) or not there or there & HARBORS_FOLDERS:
             return []
         shown = ", ".join(sorted(there)[:3])
         volume = self.settings.harbor.data_volume
         return [
-            Finding(f"data_volume {volume}", f"in use ({shown})", "an empty folder, or Harbor's")
+            Finding(
+                f"data_volume {volume}",
+                f"of UID {owner} and in use ({shown})",
+                "an empty folder, or Harbor's",
+            )
         ]
 
     def database_elsewhere(self) -> list[Finding]:

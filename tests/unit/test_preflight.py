@@ -164,7 +164,8 @@ def test_a_database_is_not_changed_for_an_empty_one_in_silence(external, own, on
     [
         ("0", False),
         ("0\nlost+found", False),
-        ("0\ndatabase\nnotes", False),  # a Harbor made by hand
+        ("0\nphotos", False),
+        ("1000\ndatabase\nnotes", False),  # a Harbor made by hand
         ("10000\nnotes", False),
         ("1000\nphotos", True),
     ],
@@ -172,5 +173,7 @@ def test_a_database_is_not_changed_for_an_empty_one_in_silence(external, own, on
 def test_a_folder_in_use_is_not_taken_over(folder, refused):
     said = found(data=ok(folder))
 
-    expected = ["data_volume /data: found in use (photos), wanted an empty folder, or Harbor's"]
+    expected = [
+        "data_volume /data: found of UID 1000 and in use (photos), wanted an empty folder, or Harbor's"
+    ]
     assert said == (expected if refused else [])
