@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import invoke
@@ -15,7 +15,7 @@ from harbor.clients import plan as planning
 from harbor.clients.cache import Upstream
 from harbor.clients.images import Content, Image
 from harbor.errors import NotConverged, OpsError, Refused, RemoteError, SettingsError
-from tasks import _clients, _fleet
+from tasks import _api, _clients, _fleet
 from tasks._host import Host
 from tasks._inventory import load
 
@@ -23,6 +23,8 @@ from tasks._inventory import load
 BLOB_SECONDS, TAG_SECONDS, INDEX_SECONDS = 60, 120, 480
 # The log is written behind syslog: nothing at all, and only a part, after these.
 LOG_SECONDS, LAYERS_SECONDS = 15, 5
+# src/controller/registry/controller.go: how often Harbor looks at its upstreams, and some more.
+LOOK_SECONDS = 330
 POLL_SECONDS = 1.0
 
 
@@ -124,8 +126,7 @@ class Trial:
             self.pull("warm", content, hit=True)
         if cut_off:
             self.wait_for_tag(content)
-            with _cut_off(self.harbor.host):
-                self.pull("cut off", content, hit=True)
+            self.pull_cut_off(content)
 
     def pull(self, kind: str, content: Content, *, hit: bool) -> None:
         self.target.progress(f"{self.runtime}: {kind} pull of {self.name}")
@@ -163,6 +164,19 @@ class Trial:
             f"{content.size / 1e6:.1f} MB in {milliseconds / 1000:.1f} s"
         )
 
+    def pull_cut_off(self, content: Content) -> None:
+        """Had Harbor looked at its upstreams meanwhile, it would ask none until its next look."""
+        side = replace(self.target, host=self.harbor.host)
+        with _api.connected(side, self.harbor.source.settings) as api:
+            before = _held_for_away(api)
+            with _cut_off(self.harbor.host):
+                self.pull("cut off", content, hit=True)
+            self._wait(
+                lambda: _held_for_away(api) <= before,
+                LOOK_SECONDS,
+                "Harbor to look at its upstreams again (every 5 minutes)",
+            )
+
     def wait_for_blobs(self, content: Content) -> None:
         self._wait(
             lambda: not self.harbor.missing(self.upstream, self.image, content),
@@ -186,6 +200,11 @@ class Trial:
                 raise NotConverged(f"{self.image}: waited {seconds} s for {what}")
             self.target.progress(f"waiting for {what} ({left:.0f} s left)")
             time.sleep(POLL_SECONDS)
+
+
+def _held_for_away(api: _api.Api) -> set[str]:
+    """The upstreams that Harbor asks nothing at present."""
+    return {one["name"] for one in api.whole("/registries") if one.get("status") != "healthy"}
 
 
 @contextmanager
@@ -242,7 +261,7 @@ def _verify_one(
 ) -> str:
     if cut_off and (refused := cut.refusal(harbor.source.settings)):
         raise refused
-    _clients.say_notes(target, [*harbor.source.notes, *([cut.AFTER] if cut_off else [])])
+    _clients.say_notes(target, harbor.source.notes)
     options = clients.options(target.host.name)
     outputs = target.host.read(planning.probe() | {"platform": pulls.platform()})
     there, known = planning.found(outputs, options), planning.journals(outputs, "use")

@@ -10,11 +10,6 @@ from harbor.settings import Settings
 
 UNIT = "harbor-cache-cut"
 SECONDS = 180
-# src/controller/registry/controller.go: an upstream that it found away is not asked until then.
-AFTER = (
-    "Harbor looks at its upstreams every 5 minutes: if it does so during the cut, it serves only "
-    "what it has until it looks again"
-)
 
 
 def refusal(settings: Settings) -> Refused | None:
