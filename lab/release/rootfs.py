@@ -114,6 +114,7 @@ def _bootstrap(layer: Path, setup: Path) -> None:
             "--format=tar",
             "--dpkgopt=force-unsafe-io",
             '--aptopt=Apt::Install-Recommends "false"',
+            '--aptopt=Acquire::Retries "10"',
             "--skip=output/dev,cleanup",
             *options,
             f"--include={','.join(PACKAGES)}",
