@@ -39,27 +39,12 @@ UPSTREAM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?")
 
 LOG_PORT, HTTPS_PORT = 1514, 443
 # Whoever owns the data volume is changed: these belong to everybody, or to the system.
-SHARED_FOLDERS = re.compile(r"(/(home(/[^/]+)?|media|mnt|opt|srv|tmp|var(/lib|/log|/tmp)?))?")
-SYSTEM_FOLDERS = tuple(
-    f"{path}/"
-    for path in [
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/lib",
-        "/lib64",
-        "/opt/harbor",
-        "/proc",
-        "/root",
-        "/run",
-        "/sbin",
-        "/sys",
-        "/usr",
-        "/var/lib/docker",
-        "/var/lib/containerd",
-    ]
+SHARED = r"(/(home(/[^/]+)?|media|mnt|opt|srv|tmp|var(/lib|/log|/tmp)?))?"
+SYSTEM = (
+    r"/(bin|boot|dev|etc|lib|lib64|opt/harbor|proc|root|run|sbin|sys|usr|var/lib/(docker|containerd))"
+    r"(/.*)?"
 )
+NOT_FOR_DATA = re.compile(f"{SHARED}|{SYSTEM}")
 Port = Annotated[int, Field(ge=1, le=65535)]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\s\x00-\x1f'\"#$`:]*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -416,8 +401,7 @@ class HarborSettings(Section):
     @field_validator("data_volume")
     @classmethod
     def _folder_of_its_own(cls, value: str) -> str:
-        path = value.rstrip("/")
-        if SHARED_FOLDERS.fullmatch(path) or f"{path}/".startswith(SYSTEM_FOLDERS):
+        if NOT_FOR_DATA.fullmatch(value.rstrip("/")):
             raise ValueError(f"{value!r}: a folder of its own is needed")
         if ".." in value.split("/"):
             raise ValueError(f"{value!r}: no .. in it")

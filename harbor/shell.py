@@ -140,6 +140,13 @@ def write_file(path: str, content: bytes, owner: str, group: str, mode: int) -> 
     )
 
 
+def started(unit: str) -> str:
+    """Shell text: `$started` is when a unit's process began, in seconds; fails where it never did."""
+    # systemd before 246 has no `show -P`, and an empty date would be today's.
+    show = f"systemctl show --value -p ExecMainStartTimestamp {unit}"
+    return f'started=$({show}) && [ -n "$started" ] && started=$(date -d "$started" +%s)'
+
+
 def forget_failure(unit: str) -> str:
     """Let systemd start a unit again that failed too often. A unit not loaded has not failed."""
     failed = command("systemctl", "-q", "is-failed", unit)

@@ -119,15 +119,18 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
         NAME,
         tuple(wanted),
         # Not only that it can be read: that what containerd makes of it has the folder.
-        check=f"containerd --config {CONFIG} config dump | grep -q 'config_path.*{folder}'"
-        if config
-        else "",
+        check=_shows(folder) if config else "",
         loaded=not (runs and config) or facts.loaded,
         reload=reload(facts),
         reload_why="containerd reads config_path only when it starts: restart it, containers go on",
         test=pull_test(cache.test_references(), folder) if runs else "",
         notes=(_note(options, folder),),
     )
+
+
+def _shows(folder: str) -> str:
+    found = command("grep", "-qF", folder)
+    return f"containerd --config {CONFIG} config dump | grep -F config_path | {found}"
 
 
 def _note(options: ClientOptions, folder: str) -> str:
@@ -168,18 +171,14 @@ def _config(facts: Facts) -> ManagedFile | None:
     version = facts.written_version
     header = f"[{CRI_TABLE[version if version in CRI_TABLE else 2]}]"
     after = with_value(before, header, "config_path", CERTS, version)
-    owner, group, mode = (
-        facts.config.lines[0].split() if facts.config.ok else ("root", "root", "644")
-    )
-    return ManagedFile(CONFIG, after.encode(), owner, group, int(mode, 8), "masked")
+    return files.keeping(CONFIG, after.encode(), facts.config)
 
 
 def _unchanged(facts: Facts) -> ManagedFile | None:
     """The file as it is, where it is what sets config_path: it stays ours to undo."""
     if not facts.config.ok:
         return None
-    owner, group, mode = facts.config.lines[0].split()
-    return ManagedFile(CONFIG, files.content(facts.config), owner, group, int(mode, 8))
+    return files.keeping(CONFIG, files.content(facts.config), facts.config)
 
 
 def with_value(text: str, header: str, key: str, value: str, version: int) -> str:

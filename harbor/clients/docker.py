@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from harbor import files, paths
+from harbor import daemon, files, paths
 from harbor.clients import containerd
 from harbor.clients.cache import Cache, Upstream
 from harbor.clients.part import Part, ca_files, newer_than_start, poll, restart
@@ -218,7 +218,7 @@ def _by_hosts_toml(upstream: Upstream, facts: Facts) -> bool:
 
 def _daemon_json(facts: Facts, cache: Cache, urls: list[str]) -> ManagedFile:
     content = files.content(facts.daemon_json)
-    current = _parsed(content)
+    current = daemon.parse(content)
     others = [
         url
         for url in current.get("registry-mirrors", [])
@@ -229,28 +229,11 @@ def _daemon_json(facts: Facts, cache: Cache, urls: list[str]) -> ManagedFile:
         del merged["registry-mirrors"]
     if merged != current:
         content = (json.dumps(merged, indent=2) + "\n").encode()
-    owner, group, mode = (
-        facts.daemon_json.lines[0].split() if facts.daemon_json.ok else ("root", "root", "644")
-    )
-    return ManagedFile(paths.DAEMON_JSON, content, owner, group, int(mode, 8), "masked")
-
-
-def _parsed(content: bytes) -> dict[str, Any]:
-    try:
-        found = dict(json.loads(content or b"{}"))
-    except (ValueError, TypeError) as error:
-        raise Refused(
-            f"{paths.DAEMON_JSON} is no JSON object: {error}", "mend it; nothing was changed"
-        ) from None
-    if not isinstance(found.get("registry-mirrors", []), list):
-        raise Refused(
-            f"{paths.DAEMON_JSON}: registry-mirrors is no list", "mend it; nothing was changed"
-        )
-    return found
+    return files.keeping(paths.DAEMON_JSON, content, facts.daemon_json)
 
 
 def _mirrors_in(content: bytes) -> list[str]:
-    return [url.rstrip("/") for url in _parsed(content).get("registry-mirrors", [])]
+    return [url.rstrip("/") for url in daemon.parse(content).get("registry-mirrors", [])]
 
 
 def _check(facts: Facts) -> str:

@@ -53,7 +53,6 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
             "set harbor.mirrors.docker.io.name",
         )
         return Part(NAME, refused=error)
-    owner, group, mode = facts.config.lines[0].split()
     text = files.content(facts.config).decode()
     try:
         content = with_volumes(text, volumes(cache)).encode()
@@ -64,7 +63,7 @@ def use(cache: Cache, facts: Facts, options: ClientOptions) -> Part:
         NAME,
         (
             ManagedFile(DAEMON_JSON, daemon),
-            ManagedFile(CONFIG, content, owner, group, int(mode, 8), shows="nothing"),
+            files.keeping(CONFIG, content, facts.config, shows="nothing"),
         ),
         check=f"gitlab-runner list --config {CONFIG} >/dev/null 2>&1",
         notes=("jobs pull by the host's docker; dind services get the mirror by a mounted file",),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harbor.errors import OpsError
 from harbor.files import ManagedFile
-from harbor.shell import command, forget_failure
+from harbor.shell import command, forget_failure, started
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ def newer_than_start(path: str, unit: str) -> str:
     return "\n".join(
         [
             f"[ -e {path} ] || exit 0",
-            f"started=$(systemctl show --value -p ExecMainStartTimestamp {unit}) &&",
-            # systemd before 246 has no -P; an empty date would be today's.
-            '[ -n "$started" ] && started=$(date -d "$started" +%s) &&',
+            f"{started(unit)} &&",
             f'[ "$(stat -c %Z {path})" -le "$started" ]',
         ]
     )

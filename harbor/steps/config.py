@@ -17,8 +17,8 @@ from harbor.errors import Refused
 from harbor.render import render
 from harbor.sections import FromEnvironment
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, as_user, command, quote, write_file
-from harbor.steps import tls
+from harbor.shell import NOT_READ, Output, as_user, command, write_file
+from harbor.steps import preflight, tls
 
 NAME = "config"
 ANEW = "; Harbor's containers are made anew then"
@@ -53,7 +53,7 @@ def probe(settings: Settings) -> dict[str, str]:
         "altered": f"[ -s {paths.GENERATED} ] && sha256sum -c --quiet {paths.GENERATED} | sed 's/: FAILED.*//'",
         **{path: files.probe(path) for path in _pair(settings)},
         "owners": f"stat -c '%U %n' {env}",
-        "database": f"cat {quote(settings.harbor.data_volume)}/database/pg*/PG_VERSION",
+        "database": preflight.probe(settings)["database"],
         "rotated": f"[ -e {paths.ROTATED} ]",
         "leftovers": f"ls -d {paths.INSTALL}/input {CANDIDATE} {paths.INSTALL}/.harbor.yml.new",
     }

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harbor import files, paths
+from harbor import daemon, files, paths
 from harbor.changes import Change, Run, WriteFile
 from harbor.errors import Refused
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, command, forget_failure, quote
+from harbor.shell import NOT_READ, Output, command, forget_failure, quote, started
 
 NAME = "docker"
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=10 -qq"
@@ -50,8 +50,7 @@ def probe(settings: Settings) -> dict[str, str]:
     loaded = (
         f"[ ! -e {paths.DAEMON_JSON} ] && exit 0; s=$(sha256sum < {paths.DAEMON_JSON}); "
         f'[ "$s" = "$(cat {LOADED_STAMP} 2>/dev/null)" ] && exit 0; '
-        "t=$(systemctl show --value -p ExecMainStartTimestamp docker) && "
-        '[ -n "$t" ] && started=$(date -d "$t" +%s) && '
+        f"{started('docker')} && "
         f'[ "$(stat -c %Y {paths.DAEMON_JSON})" -le "$started" ]'
     )
     return {
@@ -127,7 +126,7 @@ def daemon_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _merged(settings: Settings, found: Output) -> files.ManagedFile:
-    current = _read_json(found)
+    current = daemon.parse(files.content(found))
     wanted = daemon_settings(settings)
     if current.get("log-driver", "json-file") != "json-file":
         # Somebody chose where logs go: rotation of files is then not ours to set.
@@ -139,25 +138,7 @@ def _merged(settings: Settings, found: Output) -> files.ManagedFile:
         content = files.content(found)
     else:
         content = (json.dumps(merged, indent=2, sort_keys=True) + "\n").encode()
-    owner, group, mode = found.lines[0].split() if found.ok else ("root", "root", "644")
-    return files.ManagedFile(paths.DAEMON_JSON, content, owner, group, int(mode, 8), "masked")
-
-
-def _read_json(found: Output) -> dict[str, Any]:
-    text = files.content(found).decode() or "{}"
-    try:
-        parsed = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise Refused(
-            f"{paths.DAEMON_JSON} on the host is no JSON: {error}",
-            "mend it there; nothing was changed",
-        ) from None
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("log-opts", {}), dict):
-        raise Refused(
-            f"{paths.DAEMON_JSON} on the host is no JSON object, or its log-opts is none",
-            "mend it there; nothing was changed",
-        )
-    return parsed
+    return files.keeping(paths.DAEMON_JSON, content, found)
 
 
 def _packages(settings: Settings, facts: Facts) -> list[Change]:
@@ -248,7 +229,7 @@ def _loaded(settings: Settings, facts: Facts, written: list[WriteFile]) -> list[
 
 def _restart_needed(wanted: dict[str, Any], facts: Facts) -> bool:
     """Only a new log driver or rotation needs a restart; live-restore is reloaded."""
-    before = _read_json(facts.daemon_json)
+    before = daemon.parse(files.content(facts.daemon_json))
     options = before.get("log-opts", {})
     return before.get("log-driver", "json-file") == "json-file" and any(
         options.get(key) != value for key, value in wanted["log-opts"].items()
