@@ -20,9 +20,11 @@ def parse(content: bytes) -> dict[str, Any]:
         raise _refusal("is no JSON object")
     for key, form in FORMS.items():
         if not isinstance(found.get(key, form()), form):
-            raise _refusal(f"{key} is of another form than docker's")
+            raise _refusal(f"has {key} in another form than docker's")
     return found
 
 
 def _refusal(problem: str) -> Refused:
-    return Refused(f"{paths.DAEMON_JSON}: {problem}", "mend it there; nothing was changed")
+    return Refused(
+        f"{paths.DAEMON_JSON} on the host {problem}", "mend it there; nothing was changed"
+    )
