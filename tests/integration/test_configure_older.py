@@ -2,19 +2,25 @@
 
 import pytest
 
+from tests.integration import test_configure
 from tests.integration.configured import Site
-from tests.integration.test_configure import everything
 from tests.spec import specification
-from tests.unit.test_configuration import ARTICLE
+from tests.unit.test_configuration import ARTICLE, EVERYTHING
 
 
 @pytest.fixture(scope="module")
 def site(lab, releases, tmp_path_factory):
     made = Site(lab, tmp_path_factory.mktemp("operator"), "2.7.4", client=False)
     made.prepare()
+    made.me.set(trivy={"enabled": True})
     made.me.fab("deploy")
     yield made
     made.close()
+
+
+def everything(site):
+    """With the scans too: here is a scanner."""
+    return {**test_configure.everything(site), "scan": EVERYTHING["scan"]}
 
 
 def test_everything_is_applied_and_a_second_run_writes_nothing(site):
@@ -26,6 +32,8 @@ def test_everything_is_applied_and_a_second_run_writes_nothing(site):
 
     assert again.changes == []
     assert site.writes() == []
+    scans = site.api("GET", "/system/scanAll/schedule")[1]["schedule"]
+    assert scans["cron"].split()[3:] == ["*", "*", "*"]
 
 
 def test_what_this_release_has_not_is_refused_by_name(site):
