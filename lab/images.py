@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import locks, paths, recipes, shell
+from lab import debian, locks, paths, recipes, shell
 from lab.console import say
 from lab.recipes import Recipe
 
@@ -94,7 +94,14 @@ def _build(recipe: Recipe, below: list[Path], target: Path) -> None:
         folder.mkdir(parents=True)
     packages = recipe.packages
     if recipe.parent is None:
-        _bootstrap(recipe, new)
+        debian.bootstrap(
+            recipe.suite,
+            new,
+            recipe.packages,
+            "--skip=output/dev",
+            inside=SANDBOX,
+            seconds=BUILD_SECONDS,
+        )
         packages = ()
     lower = ":".join(map(str, below))
     arguments = [lower, *map(str, (new, root, work)), *packages]
@@ -106,23 +113,3 @@ def _build(recipe: Recipe, below: list[Path], target: Path) -> None:
     new.rename(target)
     shutil.rmtree(scratch)
     say(f"built {recipe.suite}/{recipe.name} in {time.monotonic() - start:.0f} s")
-
-
-def _bootstrap(recipe: Recipe, folder: Path) -> None:
-    """A minimal Debian from mmdebstrap's own default mirrors."""
-    shell.run(
-        [
-            *SANDBOX,
-            "mmdebstrap",
-            "--quiet",
-            "--mode=root",
-            "--variant=minbase",
-            "--dpkgopt=force-unsafe-io",
-            '--aptopt=Acquire::Retries "10"',  # a mirror that fails once is no failed build
-            "--skip=output/dev",
-            f"--include={','.join(recipe.packages)}",
-            recipe.suite,
-            str(folder),
-        ],
-        timeout=BUILD_SECONDS,
-    )

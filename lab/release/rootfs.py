@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import locks, machine, paths, shell
+from lab import debian, locks, machine, paths
 from lab.release import archive
 
 BUILD_SECONDS = 900
@@ -105,22 +105,14 @@ def _build(folder: Path) -> None:
 def _bootstrap(layer: Path, setup: Path) -> None:
     setup.write_text(SETUP)
     options = [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in EXCLUDED]
-    shell.run(
-        [
-            "mmdebstrap",
-            "--quiet",
-            "--mode=root",
-            "--variant=minbase",
-            "--format=tar",
-            "--dpkgopt=force-unsafe-io",
-            '--aptopt=Apt::Install-Recommends "false"',
-            '--aptopt=Acquire::Retries "10"',
-            "--skip=output/dev,cleanup",
-            *options,
-            f"--include={','.join(PACKAGES)}",
-            f'--customize-hook=sh "{setup}" "$1"',
-            SUITE,
-            str(layer),
-        ],
-        timeout=BUILD_SECONDS,
+    debian.bootstrap(
+        SUITE,
+        layer,
+        PACKAGES,
+        "--format=tar",
+        '--aptopt=Apt::Install-Recommends "false"',
+        "--skip=output/dev,cleanup",
+        *options,
+        f'--customize-hook=sh "{setup}" "$1"',
+        seconds=BUILD_SECONDS,
     )
