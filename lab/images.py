@@ -49,8 +49,8 @@ chmod 0755 "$root/usr/sbin/policy-rc.d"
 inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive \
     LC_ALL=C.UTF-8 chroot "$root" "$@"; }
 if [ $# -gt 0 ]; then
-    inside apt-get -o Acquire::Retries=10 -q update
-    inside apt-get -o Acquire::Retries=10 -q install -y --no-install-recommends "$@"
+    inside apt-get -q update
+    inside apt-get -q install -y --no-install-recommends "$@"
 fi
 inside sh -eu
 inside apt-get clean

@@ -11,6 +11,8 @@ from lab.console import say
 from lab.errors import LabError
 
 MACHINE = Path("/run/lock/disposable-lab.lock")
+# Children inherit the locks; those that number their own descriptors from below are not disturbed.
+LOWEST = 100
 PATIENCE = 2.0  # seconds before people are told what is waited for
 
 
@@ -54,9 +56,9 @@ def _try(path: Path, kind: int) -> int | None:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_ino == path.stat().st_ino:
-            os.set_inheritable(descriptor, True)
-            return descriptor
+            return fcntl.fcntl(descriptor, fcntl.F_DUPFD, LOWEST)  # which children inherit
     except (BlockingIOError, FileNotFoundError):
         pass
-    os.close(descriptor)
+    finally:
+        os.close(descriptor)
     return None

@@ -12,7 +12,7 @@ from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command, forget_failure, quote, started
 
 NAME = "docker"
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=10 -qq"
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq"
 REDHAT_CAS = "/etc/pki/tls/certs/ca-bundle.crt"
 TOOLS = ("ca-certificates", "curl", "direnv", "git", "openssl")
 LOADED_STAMP = f"{paths.STATE}/daemon.json.sha256"
