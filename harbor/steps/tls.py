@@ -68,8 +68,7 @@ def probe(settings: Settings) -> dict[str, str]:
 
 
 def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
-    chain, key = pair(settings, facts)
-    why = "" if settings.harbor.acme else _problem(settings, *_stored_pair(settings, facts))
+    chain, key, why = _wanted_pair(settings, facts)
     wanted = [*_pair_files(settings, chain, key, why), *_others(settings, chain)]
     return [*_hold_order(settings, facts), *files.plan_all(wanted, facts)]
 
@@ -87,22 +86,20 @@ def _hold_order(settings: Settings, facts: Mapping[str, Output]) -> list[Change]
 
 def pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes]:
     """Chain and key that belong there: those that are, or new ones; empty where Traefik orders."""
+    chain, key, _ = _wanted_pair(settings, facts)
+    return chain, key
+
+
+def _wanted_pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes, str]:
+    """`pair`, and why it is a new one."""
     if settings.harbor.acme:
-        return b"", b""
-    chain, key = _stored_pair(settings, facts)
-    if _problem(settings, chain, key):
-        new = settings.certificates.issue(names(settings))
-        return new.chain, new.key.reveal().encode()
-    return chain, key
-
-
-def _stored_pair(settings: Settings, facts: Mapping[str, Output]) -> tuple[bytes, bytes]:
+        return b"", b"", ""
     chain, key = (files.content(facts.get(path, NOT_READ)) for path in pair_paths(settings))
-    return chain, key
-
-
-def _problem(settings: Settings, chain: bytes, key: bytes) -> str:
-    return settings.certificates.problem(chain, key, names(settings))
+    why = settings.certificates.problem(chain, key, names(settings))
+    if why:
+        new = settings.certificates.issue(names(settings))
+        chain, key = new.chain, new.key.reveal().encode()
+    return chain, key, why
 
 
 def _pair_files(settings: Settings, chain: bytes, key: bytes, why: str) -> list[files.ManagedFile]:
