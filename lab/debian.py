@@ -5,7 +5,9 @@ from pathlib import Path
 
 from lab import shell
 
-OPTIONS = ("--mode=root", "--variant=minbase", "--dpkgopt=force-unsafe-io")
+# A mirror of the coming Debian that stands still for a while is good enough for a lab.
+OLD_IS_FINE = "--aptopt=Acquire::Check-Valid-Until false"
+OPTIONS = ("--mode=root", "--variant=minbase", "--dpkgopt=force-unsafe-io", OLD_IS_FINE)
 # mmdebstrap names its pipes to dash, which knows descriptors of one digit only: all of them have
 # to be free, whatever those who started us left open.
 ONE_DIGIT_FREE = 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec "$@"'

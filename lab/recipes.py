@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from lab.errors import LabError
 
-SUITES = ("bookworm", "trixie")
+# Debian 12, 13 and the coming one, which has the engines of tomorrow.
+SUITES = ("bookworm", "trixie", "forky")
 SUDO_PASSWORD = "lab-sudo-password"
 
 # A bare server: what a cloud image has, less cloud-init; no curl, no Python, no Docker.
@@ -46,6 +47,7 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \\
 ENGINE = {
     "bookworm": ("docker.io", "docker-compose"),
     "trixie": ("docker.io", "docker-cli", "docker-compose"),
+    "forky": ("docker.io", "docker-cli", "docker-compose"),
 }
 # What else pulls and builds images.  Debian has no nerdctl, and buildx from trixie on.
 RUNTIMES = (
@@ -58,7 +60,7 @@ RUNTIMES = (
     "aardvark-dns",
     "uidmap",
 )
-BUILDX = {"bookworm": (), "trixie": ("docker-buildx",)}
+BUILDX = {"bookworm": (), "trixie": ("docker-buildx",), "forky": ("docker-buildx",)}
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,10 @@ from harbor import paths
 from harbor.doctor.model import ERROR, WARNING, Check, Facts, Found
 from harbor.settings import Settings
 from harbor.shell import command
-from harbor.steps import store_restore
-from harbor.versions import Version
+from harbor.steps import store_restore, traefik
 
 DEPLOY = "fab deploy"
 SHORTEST_READ_TIMEOUT = 300
-# The first versions that negotiate the API version; before, both ask for 1.24
-# (traefik CHANGELOG 2.11.31 and 3.6.1).
-NEGOTIATES = {2: Version(2, 11, 31), 3: Version(3, 6, 1)}
-ASKED_BEFORE = (1, 24)
 
 
 def _curl(settings: Settings, *words: str) -> str:
@@ -93,7 +88,7 @@ def _https_block(settings: Settings, facts: Facts) -> Found:
 def _traefik_probe(_: Settings) -> dict[str, str]:
     return {
         "traefik": "timeout 20 docker inspect -f '{{.Config.Image}} {{json .Args}}' traefik",
-        "engine api": "timeout 20 docker version -f '{{.Server.MinAPIVersion}} {{.Server.Version}}'",
+        "engine api": traefik.ENGINE,
     }
 
 
@@ -111,23 +106,11 @@ def _read_timeout(settings: Settings, facts: Facts) -> Found:
 
 
 def _engine_api(settings: Settings, facts: Facts) -> Found:
-    image = facts.text("traefik").split(" ")[0]
-    words = facts.text("engine api").split()
-    found = re.search(r":v?(\d+)\.(\d+)(?:\.(\d+))?", image)
-    if not (settings.harbor.with_traefik and found and len(words) == 2):
+    running = facts.text("traefik")
+    problem = traefik.engine_problem(running.split(" ")[0], facts.get("engine api"))
+    if not (settings.harbor.with_traefik and "providers.docker" in running and problem):
         return []
-    version = Version(*(int(part or 0) for part in found.groups()))
-    minimum = tuple(int(part) for part in words[0].split("."))
-    negotiates = NEGOTIATES.get(version.major, Version(0, 0, 0))
-    by_socket = "providers.docker" in facts.text("traefik")
-    if not by_socket or version >= negotiates or minimum <= ASKED_BEFORE:
-        return []
-    cause = (
-        f"{image} asks the engine for API 1.24, engine {words[1]} wants {words[0]} at least: "
-        "no route to Harbor"
-    )
-    cure = f"harbor.traefik.version: v{NEGOTIATES[3]} or later, or provider: file; {DEPLOY}"
-    return [(ERROR, cause, cure)]
+    return [(ERROR, f"{problem}: no route to Harbor", f"{traefik.NEWER}; {DEPLOY}")]
 
 
 def _mount_probe(settings: Settings) -> dict[str, str]:

@@ -59,10 +59,38 @@ class Authority:
         )
         self.host.run("systemctl restart named")
 
+    def update(self, *commands: str) -> None:
+        """Change the zone as a provider does (nsupdate(1))."""
+        key = f"key hmac-sha256:{TSIG_NAME} {self.secret}"
+        lines = ["server 127.0.0.1", f"zone {ZONE}", key, *commands, "send"]
+        self.host.run("nsupdate", stdin="\n".join(lines) + "\n")
+
+    def serve_an_old_zone(self) -> str:
+        """A second BIND with the zone as it was on another day; its address, for `start`."""
+        zone = f"""$TTL 1
+@ SOA ns admin 1 60 60 60 1
+@ NS ns
+ns A {self.host.address}
+_acme-challenge.harbor-cache TXT "of-another-day"
+"""
+        self.host.write("/var/lib/bind/old.zone", zone, owner="bind")
+        self.host.write(
+            "/etc/bind/old.conf",
+            'options { directory "/var/cache/bind"; recursion no; pid-file none; '
+            "listen-on port 5300 { 127.0.0.1; }; listen-on-v6 { none; }; };\ncontrols { };\n"
+            f'zone "{ZONE}" {{ type primary; file "/var/lib/bind/old.zone"; }};\n',
+        )
+        self.host.run(
+            "systemd-run -q --unit=old-zone --collect named -f -u bind -c /etc/bind/old.conf"
+        )
+        return "127.0.0.1:5300"
+
     def directory(self, which: str) -> str:
         return f"https://{CA_NAME}:{PORTS[which]}/dir"
 
-    def start(self, which: str, validity: int = 0, **faults: str) -> None:
+    def start(
+        self, which: str, validity: int = 0, dns: str = "127.0.0.1:53", **faults: str
+    ) -> None:
         """Start a CA anew: its accounts and orders are gone, its root is another."""
         port = PORTS[which]
         settings = {
@@ -84,7 +112,7 @@ class Authority:
             f"systemd-run -q --unit=pebble-{which} --collect {environment} "
             f"-p StandardOutput=append:/var/log/pebble-{which}.log "
             f"-p StandardError=append:/var/log/pebble-{which}.log "
-            f"pebble -config {FOLDER}/{which}.json -dnsserver 127.0.0.1:53"
+            f"pebble -config {FOLDER}/{which}.json -dnsserver {dns}"
         )
         deadline = time.monotonic() + 20
         ask = f"curl -sk https://127.0.0.1:{port}/dir"

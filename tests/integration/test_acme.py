@@ -4,14 +4,16 @@ The tests of a suite share two hosts and run in the order they stand here. Pebbl
 """
 
 import base64
+import contextlib
 import datetime
 import json
 import time
 
 import pytest
 
-from lab import HostSpec, Lab
-from tests.integration import authority
+from harbor.certificates import issue
+from lab import HostSpec, Lab, network
+from tests.integration import authority, refusing
 from tests.integration.operator import operator
 
 EXTRA = f"more.{authority.ZONE}"
@@ -143,42 +145,111 @@ def test_a_store_that_others_can_read_is_mended(site):
     assert (site.orders, site.served()) == (1, True)
 
 
+def wrong_key(site, heals):
+    site.me.secrets["RFC2136_TSIG_SECRET"] = base64.b64encode(b"x" * 32).decode()
+
+
+def no_base64(site, heals):
+    site.me.secrets["RFC2136_TSIG_SECRET"] = "no-base64-at-all"
+
+
+def no_zone(site, heals):
+    site.me.values["harbor"]["tls"]["extra_names"] = ["more.nowhere.invalid"]
+
+
+def no_resolver(site, heals):
+    site.acme["resolvers"] = [f"{site.ca.host.address}:5399"]
+
+
+def no_directory(site, heals):
+    site.acme["staging"] = f"https://{authority.CA_NAME}:14999/dir"
+
+
+def unknown_front(site, heals):
+    site.acme["ca_bundle"] = None
+
+
+def unknown_name(site, heals):
+    site.acme["staging"] = f"https://nowhere.{authority.ZONE}/dir"
+
+
+def silent_ca(site, heals):
+    gateway = network.gateway(site.host.tag)
+    port = heals.enter_context(refusing.silent(gateway))
+    site.acme["staging"] = f"https://{gateway}:{port}/dir"
+
+
+def server_without_the_record(site, heals):
+    other = f"other.{authority.ZONE}"
+    site.ca.update(f"add {other} 1 A {site.host.address}", f"add {authority.ZONE} 1 NS {other}")
+    heals.callback(site.ca.update, f"delete {authority.ZONE} NS {other}")
+    site.acme["variables"]["RFC2136_PROPAGATION_TIMEOUT"] = "4"  # 60 unless told
+
+
+def ca_that_asks_others(site, heals):
+    site.ca.start("staging", dns=site.ca.serve_an_old_zone())
+    heals.callback(site.ca.settings, site.me.folder)  # the root of the CA, when it has restarted
+    heals.callback(site.ca.start, "staging")
+
+
+# What is said, and within how many seconds.
 FAILURES = {
-    "key": ("refuses the TSIG key", 10),
-    "base64": ("not base64", 10),
-    "zone": ("no DNS zone is found for more.nowhere.invalid", 10),
-    "resolver": ("does not answer the host", 10),
-    "directory": ("no ACME directory", 10),
-    "front": ("no ACME directory", 10),
+    wrong_key: ("refuses the TSIG key", 10),
+    no_base64: ("not base64", 10),
+    no_zone: ("no DNS zone is found for more.nowhere.invalid", 10),
+    no_resolver: ("does not answer the host", 10),
+    no_directory: ("no ACME directory", 10),
+    unknown_front: ("no ACME directory", 10),
+    unknown_name: ("Could not resolve host", 10),
+    silent_ca: ("timed out", 15),
+    server_without_the_record: ("is not seen at the zone's name servers", 15),
+    ca_that_asks_others: ("the CA does not see the right TXT record", 10),
 }
 
 
-@pytest.mark.parametrize("kind", FAILURES)
-def test_each_failure_is_told_with_its_cause_and_costs_no_order(site, kind):
+@pytest.mark.parametrize("breaks", FAILURES, ids=lambda breaks: breaks.__name__)
+def test_each_failure_is_told_with_its_cause_and_costs_no_order(site, breaks):
     secret, values = site.ca.secret, json.loads(json.dumps(site.me.values))
     before = site.orders
     site.me.values["harbor"]["tls"]["extra_names"] = [EXTRA]
-    if kind == "key":
-        site.me.secrets["RFC2136_TSIG_SECRET"] = base64.b64encode(b"x" * 32).decode()
-    elif kind == "base64":
-        site.me.secrets["RFC2136_TSIG_SECRET"] = "no-base64-at-all"
-    elif kind == "zone":
-        site.me.values["harbor"]["tls"]["extra_names"] = ["more.nowhere.invalid"]
-    elif kind == "resolver":
-        site.acme["resolvers"] = [f"{site.ca.host.address}:5399"]
-    elif kind == "directory":
-        site.acme["staging"] = f"https://{authority.CA_NAME}:14999/dir"
-    else:
-        site.acme["ca_bundle"] = None
-    # What differs besides is applied first, so that the time is that of the order alone.
-    site.me.fab("deploy", expect=8)
-    failed = site.me.fab("cert.retry", expect=8)
+    with contextlib.ExitStack() as heals:
+        breaks(site, heals)
+        # What differs besides is applied first, so that the time is that of the order alone.
+        site.me.fab("deploy", expect=8)
+        failed = site.me.fab("cert.retry", expect=8)
     site.me.secrets["RFC2136_TSIG_SECRET"], site.me.values = secret, values
 
-    cause, seconds = FAILURES[kind]
+    cause, seconds = FAILURES[breaks]
     assert cause in failed.text, failed.text
     assert "hint:" in failed.text
     assert failed.seconds < seconds
+    assert site.orders == before
+    assert site.served()
+
+
+REFUSALS = {
+    "invalidContact": "the CA refuses the e-mail address",
+    "rateLimited": "the CA's rate limit is reached",
+    "rejectedIdentifier": "the CA issues nothing for one of the names",
+    "caa": "a CAA record forbids this CA to issue",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_each_refusal_of_a_ca_is_told_and_costs_no_order(site, kind):
+    """By a stand-in for the staging CA."""
+    values, before = json.loads(json.dumps(site.me.values)), site.orders
+    gateway, name = network.gateway(site.host.tag), f"refusing.{authority.ZONE}"
+    site.ca.update(f"delete {name}", f"add {name} 1 A {gateway}")
+    pair = issue(site.ca.front, [name], datetime.datetime.now(datetime.UTC))
+    site.me.values["harbor"]["tls"]["extra_names"] = [EXTRA]
+    with refusing.ca(gateway, name, pair, site.me.folder) as server:
+        server.says, site.acme["staging"] = kind, f"{server.url}/dir"
+        failed = site.me.fab("cert.retry", expect=8)
+    site.me.values = values
+
+    assert REFUSALS[kind] in failed.text, failed.text
+    assert failed.seconds < 10
     assert site.orders == before
     assert site.served()
 
@@ -252,3 +323,16 @@ def test_store_and_copy_lost_cost_one_order_and_what_is_issued_is_renewed(site):
 def events(site):
     """The certificates that the host has counted, ever."""
     return [line for line in site.host.read(LEDGER).splitlines() if "\t-\t" not in line]
+
+
+def test_an_account_that_the_ca_does_not_know_is_told(site):
+    """The production CA has started anew, as another CA at the same address would."""
+    site.ca.start("production")
+    site.ca.start("staging")
+    site.me.values["harbor"]["tls"] = site.ca.settings(site.me.folder)
+    site.me.values["harbor"]["tls"]["extra_names"] = [EXTRA]
+
+    failed = site.me.fab("deploy", expect=8)
+
+    assert "rehearsed:" in failed.text
+    assert "the store belongs to an account of another CA" in failed.text

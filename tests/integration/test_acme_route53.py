@@ -9,9 +9,9 @@ import datetime
 import pytest
 
 from harbor.acme import providers
-from lab import HostSpec, Lab
+from lab import HostSpec, Lab, network
 from lab.release import traefik
-from tests.integration import authority
+from tests.integration import authority, refusing
 from tests.integration.aws import KEYS, REGION, Aws, Bridge
 from tests.integration.operator import RELEASES, operator
 
@@ -86,6 +86,28 @@ def test_a_zone_that_is_not_in_the_account_is_told_at_once(site):
     assert site.ca.orders("production") == 0
 
 
+REFUSALS = {
+    "InvalidClientTokenId": "AWS does not know the access key",
+    "SignatureDoesNotMatch": "AWS refuses the secret key",
+    "AccessDenied": "the AWS key may not change the zone",
+    "ExpiredToken": "the AWS key has expired",
+}
+
+
+def test_what_aws_refuses_is_told_at_once(site):
+    """By a stand-in for Route 53: moto's own refusals are not in the form that AWS has them in."""
+    endpoint = site.variables["AWS_ENDPOINT_URL"]
+    with refusing.aws(network.gateway(site.host.tag)) as server:
+        site.variables["AWS_ENDPOINT_URL"] = server.url
+        for server.says, cause in REFUSALS.items():
+            failed = site.me.fab("cert.retry", expect=8)
+            assert cause in failed.text, failed.text
+            assert failed.seconds < 10
+    site.variables["AWS_ENDPOINT_URL"] = endpoint
+
+    assert site.ca.orders("production") == 0
+
+
 def test_the_certificate_comes_with_one_order_by_traefik_3_0(site):
     done = site.me.fab("deploy")
     root = site.ca.root("production")
@@ -106,3 +128,16 @@ def test_no_key_shows_and_the_record_is_taken_away_again(site):
     assert providers.AWS_FILE in shown
     sets = site.route53.list_resource_record_sets(HostedZoneId=site.zone)["ResourceRecordSets"]
     assert not [one for one in sets if one["Type"] == "TXT"]
+
+
+def test_an_engine_that_this_traefik_cannot_talk_to_is_told(site):
+    """As Engine 29, which wants API 1.44 at least; Traefik 3.0 asks for 1.24."""
+    dropin = "/etc/systemd/system/docker.service.d/api.conf"
+    site.host.write(dropin, "[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.44\n")
+    site.host.run("systemctl daemon-reload; systemctl restart docker; docker restart -t 1 traefik")
+
+    found = site.me.fab("doctor", "--only", "engine API", expect=8)
+    refused = site.me.fab("deploy", expect=9)
+
+    for done in (found, refused):
+        assert "traefik:v3.0.4 asks the engine for API 1.24, engine 26.1" in done.text

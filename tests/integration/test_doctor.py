@@ -1,7 +1,10 @@
 """A healthy host has no finding; each thing that is broken on it has exactly its own."""
 
 import datetime
+import http.server
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +13,25 @@ import pytest
 
 from harbor.certificates import KeyPair, create_authority, issue
 from harbor.shell import Secret
+from lab import network
 from tests.integration.operating import HARBOR_NAME
-from tests.integration.operator import FAB, ROOT, Done, Operator
+from tests.integration.operator import FAB, ROOT, Done, Operator, ask
 
 pytestmark = pytest.mark.integration
 
 CONFIG = "/opt/harbor/common/config"
 COMPOSE = "/usr/local/sbin/harbor-compose"
+PLUGIN = "/usr/local/lib/docker/cli-plugins/docker-compose"
+# A plugin that docker finds before the distribution's, and a clock ten minutes ahead: the hosts
+# of the lab have one kernel, whose clock cannot be set for one of them.
+OLD_PLUGIN = """#!/bin/sh
+[ "$1" = docker-cli-plugin-metadata ] || exec echo 1.17.0
+echo '{"SchemaVersion": "0.1.0", "Vendor": "lab", "Version": "1.17.0"}'
+"""
+CLOCK_AHEAD = """#!/bin/sh
+[ "$*" = +%s ] && exec /usr/bin/date -d '+600 seconds' +%s
+exec /usr/bin/date "$@"
+"""
 
 
 class KnowsTheName(Operator):
@@ -159,6 +174,16 @@ TOGETHER = {
         "pulls answer unauthorized",
     ),
     "configuration in step": ("true", "true", "made from an older configuration"),
+    "compose version": (
+        f"install -D /dev/stdin {PLUGIN} <<'@end'\n{OLD_PLUGIN}@end",
+        f"rm -r {PLUGIN}",
+        "compose 1.17.0 cannot read the file of Harbor",
+    ),
+    "clock": (
+        f"install /dev/stdin /usr/local/bin/date <<'@end'\n{CLOCK_AHEAD}@end",
+        "rm /usr/local/bin/date",
+        "the host's clock is +60",
+    ),
 }
 
 
@@ -245,26 +270,27 @@ def test_read_timeout(site, me):
     site.wait_healthy()
 
 
-def pair(me, name=HARBOR_NAME, days=0, *, own=False):
-    """A certificate for `name`, issued `days` ago by the operator's CA or by one nobody trusts."""
+def pair(me, name=HARBOR_NAME, days=0, *, by=""):
+    """A certificate for `name`, issued `days` ago by the operator's CA, or by one of that name."""
     now = datetime.datetime.now(datetime.UTC)
     folder = me.folder / "ca"
     key = Secret((folder / "ca.key").read_text())
     authority = KeyPair((folder / "ca.crt").read_bytes(), key)
-    if own:
-        authority = create_authority("nobody's", now)
+    if by:
+        authority = create_authority(by, now)
     return issue(authority, [name], now - datetime.timedelta(days=days))
 
 
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"name": "other.example.com"}, "certificate name"),
-        ({"days": 380}, "certificate expiry"),
-        ({"days": 400}, "certificate expiry"),
-        ({"own": True}, "certificate chain"),
+        ({"name": "other.example.com"}, {"certificate name"}),
+        ({"days": 380}, {"certificate expiry"}),
+        ({"days": 400}, {"certificate expiry"}),
+        ({"by": "nobody's"}, {"certificate chain"}),
+        ({"by": "(STAGING) Pretend"}, {"certificate chain", "certificate issuer"}),
     ],
-    ids=["name", "ends soon", "ended", "chain"],
+    ids=["name", "ends soon", "ended", "chain", "issuer"],
 )
 def test_certificate(site, me, wrong, expected):
     folder, copy = "/data/certificates/own", "/root/own"
@@ -278,9 +304,25 @@ def test_certificate(site, me, wrong, expected):
         found, _ = findings(me)
     wait_served(site)
 
-    assert expected in found
+    assert expected <= set(found)
     # curl, as every client, refuses it too; and the copy has another pair.
-    assert set(found) <= {expected, "health", "certificate store"}
+    assert set(found) <= {*expected, "health", "certificate store"}
+
+
+def test_traefik_without_a_certificate(site, me):
+    restart = "docker restart -t 1 traefik"
+    with broken(
+        site,
+        f"mv /data/certificates/own /root/own; {restart}",
+        f"mv /root/own /data/certificates/own; {restart}",
+    ):
+        site.wait_healthy()
+        found, code = findings(me)
+    wait_served(site)
+
+    assert code == 8
+    assert "Traefik shows its own default certificate" in found["certificate issuer"][0]
+    assert set(found) <= {"certificate issuer", "certificate store", "health"}
 
 
 def wait_served(site):
@@ -351,6 +393,85 @@ def test_upstream_and_garbage_collection(site, me):
     assert set(found) == {"upstreams", "garbage collection"}
     assert "cannot reach http://registry:5000" in found["upstreams"][0]
     assert set(collected) == {"upstreams"}
+
+
+class DockerHub(http.server.BaseHTTPRequestHandler):
+    """A stand-in for Docker Hub as far as its budget is asked for: a token, and a HEAD with it."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"token": "of-the-hub"}' if self.path.startswith("/token") else b"{}")
+
+    def do_HEAD(self):
+        known = self.headers.get("Authorization") == "Bearer of-the-hub"
+        self.send_response(200 if known else 401)
+        if known:
+            self.send_header("ratelimit-limit", "100;w=21600")
+            self.send_header("ratelimit-remaining", "7;w=21600")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def docker_hub(site, folder):
+    """Docker Hub's names lead the host to this machine, whose certificate it trusts."""
+    names = ["auth.docker.io", "registry-1.docker.io", "hub.docker.com"]
+    now = datetime.datetime.now(datetime.UTC)
+    authority = create_authority("hub", now)
+    made = issue(authority, names, now)
+    (folder / "hub.pem").write_bytes(made.chain + made.key.reveal().encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "hub.pem")
+    address = network.gateway(site.host.tag)
+    server = http.server.ThreadingHTTPServer((address, 443), DockerHub)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    trusted = "/usr/local/share/ca-certificates/hub.crt"
+    site.host.write(trusted, authority.chain.decode())
+    script = f"update-ca-certificates; echo {address} {' '.join(names)} >> /etc/hosts"
+    heal = f"rm {trusted}; update-ca-certificates --fresh; sed -i /docker.io/d /etc/hosts"
+    with broken(site, script, heal):
+        yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_type_that_an_upgrade_left_behind_and_the_budget_of_docker_hub(site, me, tmp_path):
+    """A proxy of type quay, as an older Harbor allowed it, and a Docker Hub that is nearly spent."""
+    registry = {"name": "inner", "type": "docker-registry", "url": "http://registry:5000"}
+    for name in ("quay", "hub"):
+        assert site.api("POST", "/registries", {**registry, "name": name}) == 201
+    numbers = {one["name"]: one["id"] for one in ask(site.host, "GET", "/registries")[1]}
+    project = {"project_name": "proxy.quay", "registry_id": numbers["quay"], "metadata": {}}
+    assert site.api("POST", "/projects", project) == 201
+    change = (
+        "UPDATE registry SET type = 'quay', url = 'https://hub.docker.com' WHERE name = 'quay'; "
+        "UPDATE registry SET url = 'https://hub.docker.com' WHERE name = 'hub'"
+    )
+    schedule = {"schedule": {"type": "Custom", "cron": "0 0 3 * * *"}, "parameters": {}}
+    assert site.api("POST", "/system/gc/schedule", schedule) == 201
+
+    try:
+        site.run(f'docker exec harbor-db psql -U postgres -d registry -c "{change}"')
+        with docker_hub(site, tmp_path):
+            found, code = findings(me)
+    finally:
+        site.api("DELETE", "/projects/proxy.quay")
+        for number in numbers.values():
+            site.api("DELETE", f"/registries/{number}")
+        site.api("PUT", "/system/gc/schedule", {"schedule": {"type": "None"}, "parameters": {}})
+
+    assert code == 2
+    assert set(found) == {"registry types", "Docker Hub budget"}
+    assert (
+        "registry quay has type quay, which Harbor 2.15.2 does not take"
+        in found["registry types"][0]
+    )
+    assert "pull 7 of 100 more manifests" in found["Docker Hub budget"][0]
+    assert findings(me) == ({}, 0)
 
 
 def test_unknown_check(site, me):

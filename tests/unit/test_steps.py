@@ -464,6 +464,15 @@ class TestTraefik:
     def test_not_needed_where_harbor_ends_tls(self):
         assert traefik.plan(settings(tls={"ends_at": "harbor"}), {}) == []
 
+    def test_refused_where_the_engine_would_not_talk_to_it(self):
+        facts = {"image": ok("sha256:1"), "engine api": ok("1.44 29.0.1")}
+        old = {"version": "v3.0.4"}
+
+        with pytest.raises(Refused, match=r"API 1.24, engine 29.0.1 wants 1.44"):
+            traefik.plan(settings(traefik=old), facts)
+        assert traefik.plan(settings(traefik=old | {"provider": "file"}), facts) == []
+        assert traefik.plan(settings(), facts) == []
+
 
 class TestService:
     def facts(self, unit="UnitFileState=enabled\nNeedDaemonReload=no"):
