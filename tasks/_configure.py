@@ -35,8 +35,7 @@ class Run:
     rotate: bool = False
     everything: bool = False
     planner: Callable[[Context], Plan] = plan_of
-    failures: list[str] = field(default_factory=list)
-    failed: set[tuple[str, str, str]] = field(default_factory=set)
+    failures: dict[tuple[str, str, str], str] = field(default_factory=dict)
     pings: list[str] = field(default_factory=list)
     state: State | None = None
 
@@ -211,15 +210,18 @@ def _apply(run: Run, plan: Plan) -> None:
     for _ in range(ROUNDS):
         if plan.problems:
             raise _refused(plan)
-        ready = [call for call in plan.calls if call.ready and _key(call) not in run.failed]
+        ready = [call for call in plan.calls if call.ready and _key(call) not in run.failures]
         if not ready:
             break
         _make_all(run, ready)
         run.rotate = False  # sent once, and remembered
         plan = run.look()
-    if run.failures:
+    # A 409 for what a run that was killed had asked for just before is no failure: it is there.
+    pending = {_key(call) for call in plan.calls}
+    failures = [text for key, text in run.failures.items() if key in pending]
+    if failures:
         raise RemoteError(
-            "Harbor refused:\n" + "\n".join(f"  {text}" for text in run.failures),
+            "Harbor refused:\n" + "\n".join(f"  {text}" for text in failures),
             "the rest was done; mend it and run it again",
         )
     if plan.calls:
@@ -248,8 +250,8 @@ def _make(run: Run, call: Call) -> bool:
     except _api.ApiError as error:
         if error.stops_everything:
             raise
-        run.failed.add(_key(call))
-        run.failures.append(f"{error.message}" + (f" ({error.hint})" if error.hint else ""))
+        hint = f" ({error.hint})" if error.hint else ""
+        run.failures[_key(call)] = f"{error.message}{hint}"
         return False
     _record(run.target, call, "+")
     if call.ping:

@@ -9,7 +9,7 @@ import json
 import shlex
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -166,16 +166,12 @@ class Host:
         """
         channel = self._open(STREAM)
         text = script.encode()
-        try:
-            channel.sendall(self._preamble() + f"{len(text)}\n".encode() + text)
+        with self._using(channel):
+            _feed(channel, [self._preamble(), f"{len(text)}\n".encode(), text])
             started = _stream_lines(channel, on_line, stop)
             if stop.is_set():
                 return 0
             status = channel.recv_exit_status()
-        except LOST as error:
-            raise self._lost(str(error)) from None
-        finally:
-            channel.close()
         if not started:
             raise self._refused(Completed(status, ""))
         if status == -1:
@@ -200,7 +196,6 @@ class Host:
         """
         self._must_be_writable()
         channel = self._open(f"exec bash -c {shlex.quote(_lock_program(json.dumps(dict(holder))))}")
-        channel.sendall(self._preamble())
         stop = threading.Event()
         try:
             self._await_lock(channel, waiting)
@@ -213,11 +208,10 @@ class Host:
                 channel.sendall(b"bye\n")
                 channel.shutdown_write()
                 channel.recv_exit_status()
-            channel.close()
+            _close(channel)
 
     def _await_lock(self, channel: paramiko.Channel, waiting: Callable[[str], None]) -> None:
-        channel.settimeout(APPLY_WAIT_SECONDS + LOCK_EXPIRES_SECONDS + 30)
-        for line in channel.makefile("r"):
+        for line in self._lock_lines(channel):
             answer, _, rest = line.strip().partition(" ")
             if answer == "locked":
                 return
@@ -235,6 +229,14 @@ class Host:
                     f"look for it on the host: fuser -v {paths.APPLY_LOCK}",
                 )
         raise self._lost_or_refused(channel)
+
+    def _lock_lines(self, channel: paramiko.Channel) -> Iterator[str]:
+        channel.settimeout(APPLY_WAIT_SECONDS + LOCK_EXPIRES_SECONDS + 30)
+        try:
+            _feed(channel, [self._preamble()])
+            yield from channel.makefile("r")
+        except LOST as error:
+            raise self._lost(str(error)) from None
 
     def lock_holder(self) -> dict[str, str]:
         """Who holds the host now (`who`, `from`, `when`, `why`, `seconds`), or nothing."""
@@ -267,20 +269,16 @@ class Host:
             target=_read_errors, args=(channel, completed, on_progress), daemon=True
         )
         errors.start()
+        channel.settimeout(timeout)
         try:
-            channel.settimeout(timeout)
-            channel.sendall(self._preamble())
-            for chunk in [stdin] if isinstance(stdin, bytes) else stdin:
-                channel.sendall(chunk)
-            channel.shutdown_write()
-            started = _read_lines(channel, completed, on_line)
-            completed.status = channel.recv_exit_status()
+            with self._using(channel):
+                _feed(channel, [self._preamble()])
+                _feed(channel, [stdin] if isinstance(stdin, bytes) else stdin)
+                channel.shutdown_write()
+                started = _read_lines(channel, completed, on_line)
+                completed.status = channel.recv_exit_status()
         except TimeoutError:
             raise RemoteError(f"{self.name}: no answer for {timeout} s") from None
-        except LOST as error:
-            raise self._lost(str(error)) from None
-        finally:
-            channel.close()
         errors.join(10)
         completed.stderr = [self._mask(line) for line in completed.stderr]
         if not started:
@@ -293,6 +291,18 @@ class Host:
                 f"{self.name}: a command failed ({completed.status})\n{tail}".rstrip()
             )
         return completed
+
+    @contextlib.contextmanager
+    def _using(self, channel: paramiko.Channel) -> Iterator[None]:
+        """Closed at the end. A connection that is lost meanwhile is a ConnectError."""
+        try:
+            yield
+        except TimeoutError:
+            raise
+        except LOST as error:
+            raise self._lost(str(error)) from None
+        finally:
+            _close(channel)
 
     def _open(self, program: str) -> paramiko.Channel:
         transport = self._connected()
@@ -363,6 +373,25 @@ def _lasting(transport: paramiko.Transport) -> paramiko.Transport:
         milliseconds = LOST_AFTER_SECONDS * 1000
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     return transport
+
+
+def _feed(channel: paramiko.Channel, chunks: Iterable[bytes]) -> None:
+    """Send all. Where the program ended before it had read it, as sudo does when it refuses, what
+    it said tells why: no error.
+    """
+    try:
+        for chunk in chunks:
+            channel.sendall(chunk)
+    except TimeoutError:
+        raise
+    except OSError:
+        if not (channel.closed and channel.get_transport().is_active()):
+            raise
+
+
+def _close(channel: paramiko.Channel) -> None:
+    with contextlib.suppress(*LOST):  # gone with its connection
+        channel.close()
 
 
 def _body(change: Change) -> str:

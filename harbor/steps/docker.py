@@ -19,6 +19,7 @@ LOADED_STAMP = f"{paths.STATE}/daemon.json.sha256"
 DISTRIBUTION_PACKAGES = {
     "bookworm": ("docker.io", "docker-compose"),
     "trixie": ("docker.io", "docker-cli", "docker-compose"),
+    "forky": ("docker.io", "docker-cli", "docker-compose"),
     "jammy": ("docker.io", "docker-compose-v2"),
     "noble": ("docker.io", "docker-compose-v2"),
 }

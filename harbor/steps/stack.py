@@ -9,6 +9,11 @@ from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, command, forget_failure
 
 NAME = "stack"
+# What compose said stands in the journal; systemctl says only that it failed.
+START_UNIT = """systemctl start harbor.service || {
+    journalctl -u harbor.service -n 15 --no-pager -o cat >&2
+    exit 1
+}"""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,7 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     reasons = _reasons(settings, facts)
     if facts.get("unit", NOT_READ).text != "active":
         why = "; ".join(["harbor.service is not active", *reasons])
-        return [
-            Run(why, f"{forget_failure('harbor.service')}\nsystemctl start harbor.service", 1200)
-        ]
+        return [Run(why, f"{forget_failure('harbor.service')}\n{START_UNIT}", 1200)]
     return [Run("; ".join(reasons), _start(settings, facts), 1200)] if reasons else []
 
 

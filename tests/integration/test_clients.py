@@ -24,7 +24,7 @@ from tests.integration.operator import CANARIES, ROOT, ask, operator
 UPSTREAM, ORIGIN = "registry.upstream.test", "registry-1.docker.io"
 HUB, QUAY, PRIVATE = "docker.mirror.test", "quay.mirror.test", "private.mirror.test"
 RUNTIMES = ("docker", "containerd", "podman")
-CLIENTS = ("old", "new", "store")
+CLIENTS = ("old", "new", "store", "next")
 SMALL, BIG = "library/alpine-like:latest", "team/app:1.0"
 WATCHED = "/etc /usr/local /root"
 # Every file and folder, its owner, mode and time, and its content; /etc/ssl is made anew by the
@@ -44,7 +44,7 @@ http: {addr: ":443", tls: {certificate: /etc/origin.crt, key: /etc/origin.key}}
 
 
 class Site:
-    """A cache, an upstream that also plays Docker Hub itself, and three clients."""
+    """A cache, an upstream that also plays Docker Hub itself, and its clients."""
 
     def __init__(self, lab, folder):
         names = (HARBOR_NAME, HUB, QUAY, PRIVATE)
@@ -54,6 +54,7 @@ class Site:
             HostSpec("old", "bookworm", "clients"),
             HostSpec("new", "trixie", "clients"),
             HostSpec("store", "trixie", "clients"),
+            HostSpec("next", "forky", "clients"),  # docker 28, containerd 2, podman 5.8
         ]
         self.cache, self.upstream, *clients = lab.up_all(specs)
         self.clients = dict(zip(CLIENTS, clients, strict=True))
@@ -69,7 +70,8 @@ class Site:
 
     def prepare(self):
         _play_upstream(self.upstream, [*self.clients.values()])
-        _use_the_containerd_store(self.clients["store"])
+        for name in ("store", "next"):
+            _use_the_containerd_store(self.clients[name])
         self.me.fab("deploy")
         url = f"http://{UPSTREAM}:5000"
         registry = {"name": "up", "type": "docker-registry", "url": url}
@@ -186,7 +188,7 @@ def test_trust_is_shown_first_and_restarts_nothing(site, before):
 
     assert sorted(done.changes) == sorted(plan.changes)
     assert site.engines() == engines
-    assert done.changes.count("system: the system's bundle of certificates is built again") == 2
+    assert done.changes.count("system: the system's bundle of certificates is built again") == 3
 
 
 def test_trusting_again_changes_nothing(site, trusted):
@@ -197,7 +199,10 @@ def test_trusting_again_changes_nothing(site, trusted):
 
 
 def test_fifty_clients_are_looked_at_side_by_side(site, trusted):
-    hosts = {f"c{n}": {"role": "client", "ssh": {"address": CLIENTS[n % 3]}} for n in range(50)}
+    hosts = {
+        f"c{n}": {"role": "client", "ssh": {"address": CLIENTS[n % len(CLIENTS)]}}
+        for n in range(50)
+    }
     site.me.values["hosts"] |= hosts
     site.me.values["groups"] = {"all": list(hosts)}
 
@@ -233,7 +238,7 @@ def test_using_the_cache_reloads_docker_and_does_not_restart_it(site, trusted):
         assert f"https://{HUB}/" in host.run("docker info -f '{{.RegistryConfig.Mirrors}}'").stdout
         config_path = host.run("containerd config dump | grep config_path").stdout
         assert "/etc/containerd/certs.d" in config_path
-    assert len(done.changes) == 3 * 7
+    assert len(done.changes) == len(CLIENTS) * 7
 
 
 def test_using_it_again_changes_nothing(site, used):

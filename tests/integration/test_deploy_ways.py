@@ -405,3 +405,14 @@ def test_a_release_that_harbor_cannot_go_to_is_refused_and_nothing_touched(pair)
 
     assert "Harbor cannot go back to 2.14.4" in done.text
     assert [host.run(state).stdout for host in pair.hosts] == before
+
+
+def test_the_coming_debian_with_engine_28(bare):
+    host, me = bare("forky")
+
+    me.fab("deploy")
+
+    assert host.run("docker version -f '{{.Server.Version}}'").stdout.startswith("28.")
+    assert me.fab("deploy").changes == []
+    found = me.fab("doctor", expect=None).text
+    assert "0 errors" in found or "nothing found" in found, found

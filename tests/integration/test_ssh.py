@@ -1,5 +1,6 @@
 """Identity, sudo, the lock and lost connections, on a real host without Harbor."""
 
+import socket
 import subprocess
 import threading
 import time
@@ -59,6 +60,14 @@ def test_sudo_that_refuses_is_a_connect_error_with_the_way_out(lab, host, passwo
         reach(lab, "careful", sudo=password).read({"a": "true"})
 
     assert "--prompt-for-sudo-password" in error.value.hint
+
+
+def test_sudo_that_refused_before_it_was_fed_says_so_as_well(lab, host, monkeypatch):
+    fed = Host._preamble
+    monkeypatch.setattr(Host, "_preamble", lambda reached: time.sleep(1) or fed(reached))
+
+    with pytest.raises(ConnectError, match="sudo refused careful"):
+        reach(lab, "careful").read({"a": "true"})
 
 
 def test_an_unknown_host_key_is_refused_with_its_fingerprint(me, lab, tmp_path):
@@ -155,6 +164,19 @@ def test_the_lock_ends_with_its_process(lab, host):
         pass
     with next_one.lock(holder("next"), print):
         assert next_one.lock_holder()["why"] == "next"
+
+
+@pytest.mark.parametrize("waits", [0, 0.05])
+def test_a_connection_that_breaks_under_the_lock_is_a_lost_one(lab, host, waits):
+    reached = reach(lab)
+
+    with (
+        pytest.raises(ConnectError, match="the connection was lost"),
+        reached.lock(holder("breaks"), print),
+    ):
+        reached._connection.transport.sock.shutdown(socket.SHUT_RDWR)
+        time.sleep(waits)
+        reached.apply([Run("one", "true")], print, print)
 
 
 def test_a_command_left_running_is_waited_for(lab, host):
