@@ -170,13 +170,14 @@ def test_the_lock_ends_with_its_process(lab, host):
 def test_a_connection_that_breaks_under_the_lock_is_a_lost_one(lab, host, waits):
     reached = reach(lab)
 
-    with (
-        pytest.raises(ConnectError, match="the connection was lost"),
-        reached.lock(holder("breaks"), print),
-    ):
-        reached._connection.transport.sock.shutdown(socket.SHUT_RDWR)
-        time.sleep(waits)
-        reached.apply([Run("one", "true")], print, print)
+    def breaks():
+        with reached.lock(holder("breaks"), print):
+            reached._connection.transport.sock.shutdown(socket.SHUT_RDWR)
+            time.sleep(waits)
+            reached.apply([Run("one", "true")], print, print)
+
+    with pytest.raises(ConnectError, match="the connection was lost"):
+        breaks()
 
 
 def test_a_command_left_running_is_waited_for(lab, host):
