@@ -147,6 +147,14 @@ def started(unit: str) -> str:
     return f'started=$({show}) && [ -n "$started" ] && started=$(date -d "$started" +%s)'
 
 
+def await_start(unit: str) -> str:
+    """Shell text: let a start that is under way, as after a boot, come to its end. It must not find
+    changed what it has read by half.
+    """
+    state = command("systemctl", "show", "--value", "-p", "SubState", unit)
+    return f"while {state} | grep -q '^start'; do sleep 1; done"
+
+
 def forget_failure(unit: str) -> str:
     """Let systemd start a unit again that failed too often. A unit not loaded has not failed."""
     failed = command("systemctl", "-q", "is-failed", unit)

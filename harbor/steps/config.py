@@ -17,7 +17,7 @@ from harbor.errors import Refused
 from harbor.render import render
 from harbor.sections import FromEnvironment
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, as_user, command, write_file
+from harbor.shell import NOT_READ, Output, as_user, await_start, command, write_file
 from harbor.steps import preflight, tls
 
 NAME = "config"
@@ -234,6 +234,7 @@ def _validate(settings: Settings, text: bytes) -> str:
 def _prepare(settings: Settings, digest: str) -> str:
     return "\n".join(
         [
+            await_start("harbor.service"),
             f"cd {paths.INSTALL}",
             "unset host HARBOR_BUNDLE_DIR",
             f"export HOME=/home/{paths.USER}",

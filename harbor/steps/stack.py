@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from harbor import compose, paths
 from harbor.changes import Change, Run
 from harbor.settings import Settings
-from harbor.shell import NOT_READ, Output, command, forget_failure
+from harbor.shell import NOT_READ, Output, await_start, command, forget_failure
 
 NAME = "stack"
+# A start that a boot began may have read an older configuration: what it made is brought up to date.
 # What compose said stands in the journal; systemctl says only that it failed.
-START_UNIT = """systemctl start harbor.service || {
-    journalctl -u harbor.service -n 15 --no-pager -o cat >&2
-    exit 1
-}"""
+START_UNIT = f"""{await_start("harbor.service")}
+{forget_failure("harbor.service")}
+if systemctl -q is-active harbor.service; then
+    {paths.START}
+else
+    systemctl start harbor.service || {{
+        journalctl -u harbor.service -n 15 --no-pager -o cat >&2
+        exit 1
+    }}
+fi"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def plan(settings: Settings, facts: Mapping[str, Output]) -> list[Change]:
     reasons = _reasons(settings, facts)
     if facts.get("unit", NOT_READ).text != "active":
         why = "; ".join(["harbor.service is not active", *reasons])
-        return [Run(why, f"{forget_failure('harbor.service')}\n{START_UNIT}", 1200)]
+        return [Run(why, START_UNIT, 1200)]
     return [Run("; ".join(reasons), _start(settings, facts), 1200)] if reasons else []
 
 

@@ -68,8 +68,10 @@ def test_keys_that_are_not_given_are_told_at_once(site):
 
     failed = site.me.fab("deploy", expect=8)
     site.variables.update(given)
+    found = site.me.fab("doctor", "--only", "certificate issuer", expect=8)
 
     assert "there are no AWS credentials" in failed.text
+    assert "Traefik shows its own default certificate" in found.text
     assert site.ca.orders("production") == 0
 
 

@@ -316,13 +316,13 @@ def test_traefik_without_a_certificate(site, me):
         f"mv /data/certificates/own /root/own; {restart}",
         f"mv /root/own /data/certificates/own; {restart}",
     ):
-        site.wait_healthy()
+        wait_answer(site, "000")
         found, code = findings(me)
     wait_served(site)
 
     assert code == 8
-    assert "Traefik shows its own default certificate" in found["certificate issuer"][0]
-    assert set(found) <= {"certificate issuer", "certificate store", "health"}
+    assert found["certificate name"] == ["no certificate is shown on port 443"]
+    assert set(found) <= {"certificate name", "certificate store", "health", "token realm"}
 
 
 def wait_served(site):

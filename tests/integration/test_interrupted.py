@@ -110,6 +110,23 @@ def test_a_change_interrupted_at_random_moments_converges(site):
     assert not any(canary in host.run("journalctl -q").stdout for canary in CANARIES.values())
 
 
+def test_a_deploy_while_the_host_still_starts_harbor_after_a_power_cut(site):
+    host, me = site
+    dropin = "/etc/systemd/system/harbor.service.d/slow.conf"
+    host.write(dropin, "[Service]\nExecStartPost=/bin/sleep 10\n")
+    host.power_off()
+    host.power_on()
+    host.run(
+        "until systemctl show -P SubState harbor.service | grep -q start-post; do sleep 0.1; done"
+    )
+    me.set(log={"level": "warning"})
+
+    me.fab("deploy")
+
+    assert me.fab("plan").changes == []
+    host.run(f"rm {dropin}; systemctl daemon-reload")
+
+
 def test_two_deploys_at_once(site):
     _, me = site
     me.set(log={"level": "info"})
