@@ -41,9 +41,8 @@ def _reachable(target: Target, settings: Settings) -> None:
     own = acme.acme_of(settings)
     wanted = list(filter(None, (own.rehearsal, own.directory)))
     bundle = ["--cacert", f"{acme.FOLDER}/{acme.BUNDLE}"] if own.ca_bundle else []
-    asked = target.host.read(
-        {url: command("curl", "-sS", "--max-time", "10", *bundle, url) + " 2>&1" for url in wanted}
-    )
+    curl = ["curl", "-sS", "--connect-timeout", "6", "--max-time", "10", *bundle]
+    asked = target.host.read({url: command(*curl, url) + " 2>&1" for url in wanted})
     for url, answer in asked.items():
         if "newOrder" not in answer.text:
             said = (answer.lines or ["nothing"])[-1][:200]

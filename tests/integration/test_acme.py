@@ -192,18 +192,17 @@ def ca_that_asks_others(site, heals):
     heals.callback(site.ca.start, "staging")
 
 
-# What is said, and within how many seconds.
 FAILURES = {
-    wrong_key: ("refuses the TSIG key", 10),
-    no_base64: ("not base64", 10),
-    no_zone: ("no DNS zone is found for more.nowhere.invalid", 10),
-    no_resolver: ("does not answer the host", 10),
-    no_directory: ("no ACME directory", 10),
-    unknown_front: ("no ACME directory", 10),
-    unknown_name: ("Could not resolve host", 10),
-    silent_ca: ("timed out", 15),
-    server_without_the_record: ("is not seen at the zone's name servers", 15),
-    ca_that_asks_others: ("the CA does not see the right TXT record", 10),
+    wrong_key: "refuses the TSIG key",
+    no_base64: "not base64",
+    no_zone: "no DNS zone is found for more.nowhere.invalid",
+    no_resolver: "does not answer the host",
+    no_directory: "no ACME directory",
+    unknown_front: "no ACME directory",
+    unknown_name: "Could not resolve host",
+    silent_ca: "curl: (28)",
+    server_without_the_record: "is not seen at the zone's name servers",
+    ca_that_asks_others: "the CA does not see the right TXT record",
 }
 
 
@@ -218,11 +217,11 @@ def test_each_failure_is_told_with_its_cause_and_costs_no_order(site, breaks):
         site.me.fab("deploy", expect=8)
         failed = site.me.fab("cert.retry", expect=8)
     site.me.secrets["RFC2136_TSIG_SECRET"], site.me.values = secret, values
+    print(f"said after {failed.seconds:.1f} s")
 
-    cause, seconds = FAILURES[breaks]
-    assert cause in failed.text, failed.text
+    assert FAILURES[breaks] in failed.text, failed.text
     assert "hint:" in failed.text
-    assert failed.seconds < seconds
+    assert failed.seconds < authority.SOON
     assert site.orders == before
     assert site.served()
 
@@ -247,9 +246,10 @@ def test_each_refusal_of_a_ca_is_told_and_costs_no_order(site, kind):
         server.says, site.acme["staging"] = kind, f"{server.url}/dir"
         failed = site.me.fab("cert.retry", expect=8)
     site.me.values = values
+    print(f"said after {failed.seconds:.1f} s")
 
     assert REFUSALS[kind] in failed.text, failed.text
-    assert failed.seconds < 10
+    assert failed.seconds < authority.SOON
     assert site.orders == before
     assert site.served()
 

@@ -84,7 +84,7 @@ def test_a_zone_that_is_not_in_the_account_is_told_at_once(site):
 
     assert "Route 53 has no such hosted zone" in failed.text
     assert "no such hosted zone" in again.text
-    assert again.seconds < 10
+    assert again.seconds < authority.SOON
     assert site.ca.orders("production") == 0
 
 
@@ -104,7 +104,7 @@ def test_what_aws_refuses_is_told_at_once(site):
         for server.says, cause in REFUSALS.items():
             failed = site.me.fab("cert.retry", expect=8)
             assert cause in failed.text, failed.text
-            assert failed.seconds < 10
+            assert failed.seconds < authority.SOON
     site.variables["AWS_ENDPOINT_URL"] = endpoint
 
     assert site.ca.orders("production") == 0
