@@ -15,6 +15,7 @@ from harbor.settings import Settings, suggestion
 from harbor.shell import command, quote
 
 MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+NO_PATTERN = 2  # as grep says it
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Prints the lines from `since` on. Syslog's own time has no year, and is UTC as the container
 # is; a line without a time belongs to the one before.
@@ -72,7 +73,7 @@ def since(text: str) -> str:
 
 def read_script(settings: Settings, wanted: Wanted) -> str:
     """Shell text that prints `service TAB line` for the last lines that match."""
-    parts = [f"s={wanted.since}"] if wanted.since else []
+    parts = _first(wanted)
     for service in wanted.services:
         file, container = _places(settings, service)
         own = command("docker", "logs", "-t") + (' --since "$s"' if wanted.since else "")
@@ -86,7 +87,7 @@ def read_script(settings: Settings, wanted: Wanted) -> str:
 
 def follow_script(settings: Settings, wanted: Wanted) -> str:
     """Shell text that prints `service TAB line` for as long as it runs."""
-    parts = [f"s={wanted.since}"] if wanted.since else []
+    parts = _first(wanted)
     for service in wanted.services:
         file, container = _places(settings, service)
         own = command("docker", "logs", "-t", "-f", "--tail", wanted.tail)
@@ -96,6 +97,15 @@ def follow_script(settings: Settings, wanted: Wanted) -> str:
             f"else {own} {container} 2>&1; fi; }}{_filter(wanted)} | {_mark(service)} &"
         )
     return "\n".join([*parts, "wait"])
+
+
+def _first(wanted: Wanted) -> list[str]:
+    """A pattern that grep does not understand ends the script with NO_PATTERN."""
+    parts = [f"s={wanted.since}"] if wanted.since else []
+    if wanted.grep:
+        probe = command("grep", "-E", "-e", wanted.grep)
+        parts.append(f"{probe} </dev/null; [ $? -lt 2 ] || exit {NO_PATTERN}")
+    return parts
 
 
 def _places(settings: Settings, service: str) -> tuple[str, str]:

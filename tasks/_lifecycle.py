@@ -139,6 +139,7 @@ def log_reader(service: str, since: str, tail: int, grep: str, *, follow: bool) 
         if stopped:
             return _follow(target, settings, wanted, stopped)
         answer = target.host.read({"logs": logs.read_script(settings, wanted)})["logs"]
+        _must_be_a_pattern(answer.status, grep)
         rows = logs.merged(answer.lines, datetime.datetime.now(datetime.UTC))
         for name, text in rows:
             target.say(logs.shown(name, text, wanted.services))
@@ -158,8 +159,14 @@ def _follow(
         target.say(logs.shown(name, line, wanted.services))
         count += 1
 
-    target.host.stream(logs.follow_script(settings, wanted), on_line, stopped)
+    status = target.host.stream(logs.follow_script(settings, wanted), on_line, stopped)
+    _must_be_a_pattern(status, wanted.grep)
     return f"{count} lines"
+
+
+def _must_be_a_pattern(status: int, grep: str) -> None:
+    if grep and status == logs.NO_PATTERN:
+        raise SettingsError(f"--grep {grep}: not an extended regular expression (grep -E)")
 
 
 def executing(service: str, words: str) -> Work:

@@ -182,7 +182,7 @@ TOGETHER = {
     "clock": (
         f"install /dev/stdin /usr/local/bin/date <<'@end'\n{CLOCK_AHEAD}@end",
         "rm /usr/local/bin/date",
-        "the host's clock is +60",
+        "s from this machine's: tokens are refused",
     ),
 }
 
@@ -465,7 +465,8 @@ def test_type_that_an_upgrade_left_behind_and_the_budget_of_docker_hub(site, me,
         site.api("PUT", "/system/gc/schedule", {"schedule": {"type": "None"}, "parameters": {}})
 
     assert code == 2
-    assert set(found) == {"registry types", "Docker Hub budget"}
+    # Harbor itself may look at the registry just then: from its container the name leads nowhere.
+    assert set(found) - {"upstreams"} == {"registry types", "Docker Hub budget"}
     assert (
         "registry quay has type quay, which Harbor 2.15.2 does not take"
         in found["registry types"][0]

@@ -102,6 +102,9 @@ def test_logs(site):
         "logs", "--service", "core", "--since", "10m", "--grep", "GET /api/v2.0/health"
     )
     none = site.me.fab("logs", "--service", "core", "--grep", "no such line anywhere")
+    for words in ((), ("--follow",)):
+        broken = site.me.fab("logs", "--grep", "(open", *words, expect=3)
+        assert "--grep (open: not an extended regular expression" in broken.text
     wrong = site.me.fab("logs", "--service", "nginx", expect=3)
 
     assert {line.split()[1] for line in both.text.splitlines() if " | " in line} == {
@@ -207,7 +210,10 @@ class TestStoreSurvives:
         seconds = site.wait_healthy()
 
         self.check(site, before)
-        # Docker itself starts what ran, in any order; the unit then brings up what could not.
+        # Docker itself starts what ran, at once; without the log nothing of Harbor's can start, and
+        # what tried too early is brought up by the unit.
+        began = [line for line in site.run(STARTED).splitlines() if not line.endswith("/traefik")]
+        assert began[0].endswith("/harbor-log")
         record_property("seconds", round(seconds))
 
     @pytest.mark.parametrize(

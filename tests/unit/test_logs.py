@@ -108,6 +108,14 @@ def test_read_since(location):
     assert [line.rsplit(" ", 1)[-1] for line in lines] == ["new", "traced"]
 
 
+def test_a_pattern_that_grep_does_not_understand(location):
+    done = subprocess.run(
+        ["bash", "-c", script(location, grep="(open")], check=False, capture_output=True
+    )
+
+    assert done.returncode == logs.NO_PATTERN
+
+
 def test_grep_then_tail(location):
     assert len(run(script(location, grep="old|new", tail=1), location)) == 1
     assert run(script(location, grep="$(touch /x)"), location) == []
