@@ -1,8 +1,8 @@
 """docker: certs.d for trust, `registry-mirrors` in daemon.json for use, merged, never replaced.
 
-What each engine does with a mirror was seen on 20.10 and 26.1 and read from moby's sources for the
-others (registry/config.go; daemon/hosts.go from 28.0): a mirror at the root of a host name works
-everywhere; one with a path is refused before 24.0.8, silently useless in the classic image store,
+What each engine does with a mirror was seen on 20.10, 26.1 and 28.5 and read from moby's sources
+for the others (registry/config.go; daemon/hosts.go from 28.0): a mirror at the root of a host name
+works everywhere; one with a path is refused before 24.0.8, silently useless in the classic image store,
 works in the containerd store of 25 to 27, and has to be a hosts.toml from 28 on.
 """
 

@@ -27,6 +27,10 @@ RUNTIMES = ("docker", "containerd", "podman")
 CLIENTS = ("old", "new", "store", "next")
 SMALL, BIG = "library/alpine-like:latest", "team/app:1.0"
 WATCHED = "/etc /usr/local /root"
+# A stand-in: it joins the anchors to the bundle, and does nothing else of what the real one does.
+UPDATE_CA_TRUST = """#!/bin/sh
+cd /etc/pki/ca-trust && cat source/anchors/* > extracted/pem/tls-ca-bundle.pem
+"""
 # Every file and folder, its owner, mode and time, and its content; /etc/ssl is made anew by the
 # system's own tool, so only its content counts.
 STATE = (
@@ -507,3 +511,34 @@ def test_untrust_takes_out_exactly_what_was_put_in(site, before, trusted):
     assert site.changed_since(before) == set()
     for host in site.clients.values():
         assert host.run("ls /var/lib/harbor-cache").stdout.split() == ["apply.lock", "lock"]
+
+
+def test_the_system_store_of_the_red_hat_family(site, before):
+    """On a host that has it in place of Debian's, with a certificate of somebody else's in it."""
+    new, anchors = site.clients["new"], "/etc/pki/ca-trust/source/anchors"
+    bundle = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
+    new.write("/usr/local/bin/update-ca-trust", UPDATE_CA_TRUST, mode="0755")
+    new.run(
+        "mv /usr/sbin/update-ca-certificates /root/; "
+        f"install -D -m 644 /usr/local/share/ca-certificates/origin.crt {anchors}/other.crt; "
+        f"install -D -m 644 {anchors}/other.crt {bundle}"
+    )
+    system = new.run(STATE).stdout
+
+    site.me.fab("-H", "new", "trust-cert")
+    trusted = new.read(bundle)
+    again = site.me.fab("-H", "new", "trust-cert")
+    new.run(f"openssl verify -CAfile {bundle} {anchors}/harbor-cache-*.crt")
+    site.me.fab("-H", "new", "untrust-cert")
+
+    assert trusted.count("BEGIN CERTIFICATE") == 2
+    assert again.changes == []
+    assert without_times(new.run(STATE).stdout) == without_times(system)
+    new.run(
+        "mv /root/update-ca-certificates /usr/sbin/; rm -r /etc/pki /usr/local/bin/update-ca-trust"
+    )
+
+
+def without_times(state):
+    """The bundle was built anew: only its content counts."""
+    return [line for line in state.splitlines() if "tls-ca-bundle.pem" not in line or "  /" in line]

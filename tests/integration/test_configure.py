@@ -187,6 +187,16 @@ def test_a_server_fault_that_stays(site, deployed):
     assert "core.log" in failed.text
 
 
+def test_a_conflict_over_what_is_there_by_now_is_no_failure(site, deployed):
+    """As where Harbor still makes what a run that was killed had asked for."""
+    site.fault(method="POST", path="^/api/v2.0/registries$", times=1, status=409, after=True)
+
+    site.configure(extra("meanwhile"))
+    site.fault()
+
+    assert "meanwhile" in site.registries()
+
+
 def test_a_run_that_is_killed_is_completed_by_the_next(site, deployed):
     values = extra("killed")
     values["projects"] = {

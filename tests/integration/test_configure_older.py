@@ -4,6 +4,7 @@ import pytest
 
 from tests.integration import test_configure
 from tests.integration.configured import Site
+from tests.integration.operator import RELEASES
 from tests.spec import specification
 from tests.unit.test_configuration import ARTICLE, EVERYTHING
 
@@ -68,3 +69,13 @@ def test_garbage_collection_without_numbers_in_its_result(site):
     done = site.me.fab("gc", "--dry-run")
 
     assert "dry run: 0 blobs eligible for deletion, the GC could free up 0 bytes" in done.text
+
+
+def test_an_upgrade_over_too_many_release_lines_is_refused(site):
+    newer = RELEASES / "harbor-offline-installer-v2.15.2.tgz"
+    site.me.set(version="2.15.2", release={"file": str(newer)})
+
+    refused = site.me.fab("deploy", expect=9)
+
+    assert "2.7.4 is installed: 2.15.2 upgrades from 2.12 and later only" in refused.text
+    assert site.api("GET", "/systeminfo")[1]["harbor_version"].startswith("v2.7.4")
