@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Protocol
 
 from harbor import paths, versions
+from harbor.acme import failures
 from harbor.changes import Change, FetchRelease, OrderCertificate, Run, SendFile, WriteFile
 from harbor.errors import CHANGES_PENDING, NotConverged, Refused, RemoteError, Unhealthy
 from harbor.settings import Settings
@@ -182,7 +183,12 @@ def wait_healthy(target: Target, settings: Settings, facts: Mapping[str, Output]
         left = deadline - time.monotonic()
         target.progress(f"waiting for {', '.join(sorted(wrong))} ({left:.0f} s left)")
         time.sleep(HEALTH_POLL_SECONDS)
-        wrong = health.problems(settings, target.host.read(health.probe(settings)))
+        snippets = {**health.probe(settings), "traefik says": health.TRAEFIKS_LAST}
+        answers = target.host.read(snippets)
+        wrong = health.problems(settings, answers)
+        # All is well but the way in: no need to wait where Traefik says why.
+        if list(wrong) == ["https"] and (why := failures.find(answers["traefik says"].lines)):
+            raise Unhealthy(f"{wrong['https']}: {why.cause}\n  {why.line[:600]}", why.cure)
     if wrong:
         raise Unhealthy(
             _last_words(target, settings, wrong), "`fab doctor` and `fab logs` say more"

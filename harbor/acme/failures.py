@@ -166,7 +166,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("permission denied while trying to connect to the docker API",),
         "Traefik may not read the engine's socket",
-        "fab deploy; the group docker of the host",
+        "chgrp docker /var/run/docker.sock on the host, then fab restart --service traefik",
     ),
     (
         ("command traefik error",),

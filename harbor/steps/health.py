@@ -8,6 +8,7 @@ from harbor.shell import NOT_READ, Output, command
 from harbor.steps import stack, tls
 
 HEALTH = "/api/v2.0/health"
+TRAEFIKS_LAST = "docker logs --since 20s traefik 2>&1 | tail -n 200"
 CURL = ("curl", "-sS", "--max-time", "5", "--noproxy", "*")
 
 

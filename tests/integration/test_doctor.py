@@ -475,5 +475,11 @@ def test_type_that_an_upgrade_left_behind_and_the_budget_of_docker_hub(site, me,
     assert findings(me) == ({}, 0)
 
 
+def test_a_name_that_this_machine_does_not_resolve(site):
+    done = site.me.fab("doctor", "--only", "name resolution", expect=2)
+
+    assert f"this machine cannot resolve {HARBOR_NAME}" in done.text
+
+
 def test_unknown_check(site, me):
     assert "no check `dsk`" in me.fab("doctor", "--only", "dsk", expect=3).text

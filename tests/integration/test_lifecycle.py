@@ -237,6 +237,18 @@ class TestStoreSurvives:
         assert "no changes" in site.me.fab("plan").text
 
 
+def test_a_traefik_that_may_not_read_the_engines_socket_is_told_at_once(site):
+    site.run("chgrp root /var/run/docker.sock; docker restart -t 1 traefik")
+    try:
+        failed = site.me.fab("deploy", expect=8)
+    finally:
+        site.run("chgrp docker /var/run/docker.sock; docker restart -t 1 traefik")
+    site.wait_healthy()
+
+    assert "Traefik may not read the engine's socket" in failed.text
+    assert failed.seconds < 30  # and not the deadline of 300
+
+
 def test_reboot(site, record_property):
     site.host.reboot()
     seconds = site.wait_healthy()
