@@ -110,7 +110,11 @@ def converge(target: Target, settings: Settings, loaded: Loaded, steps: Sequence
     """Apply what is pending, verify each step, wait for health. Returns the host's closing words."""
     _warn(target, settings)
     facts = read_facts(target, settings, steps)
-    check_preflight(target, settings, facts)
+    try:
+        check_preflight(target, settings, facts)
+    except Refused:
+        target.host.must_not_be_locked()
+        raise
     if pending(settings, steps, facts):
         with target.host.lock(holder("deploy"), target.progress):
             # Another run may have ended between our look and our lock.

@@ -242,6 +242,11 @@ class Host:
         """Who holds the host now (`who`, `from`, `when`, `why`, `seconds`), or nothing."""
         return lock.holder(self.read({"lock": lock.PROBE})["lock"])
 
+    def must_not_be_locked(self) -> None:
+        """Raise Locked where a run is at work here: what was read may be the midst of its change."""
+        if found := self.lock_holder():
+            raise Locked(_held(self.name, json.dumps(found)), "wait for it, or look: `fab lock`")
+
     # -- tunnel ------------------------------------------------------------------
 
     @contextlib.contextmanager

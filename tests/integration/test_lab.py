@@ -436,7 +436,7 @@ def test_the_command_line(fresh: Lab) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["up", "one=jessie"], "'one=jessie' is not NAME=bookworm|trixie[/LAYER][,ALIAS...]"),
+        (["up", "one=jessie"], "'one=jessie' is not NAME=bookworm|trixie|forky[/LAYER][,ALIAS...]"),
         (["up", "one=trixie/nothing"], "no layer trixie/nothing; known: bookworm/base, "),
         (["up", "One=trixie"], "'One' is no host name"),
         (["power", "nobody", "off"], "no host nobody in the lab"),

@@ -153,6 +153,17 @@ def test_two_at_once_one_works_the_other_says_who_holds_it(lab, host):
     assert second.lock_holder() == {}
 
 
+def test_requirements_not_met_where_a_run_is_at_work_are_its_doing(me, lab, host):
+    me.set(requirements={"cpus": 999})
+
+    with reach(lab).lock(holder("deploy"), print):
+        locked = me.fab("deploy", expect=5)
+    refused = me.fab("deploy", expect=9)
+
+    assert "target is locked by" in locked.text
+    assert "requirements are not met" in refused.text
+
+
 def test_the_lock_ends_with_its_process(lab, host):
     gone, next_one = reach(lab), reach(lab)
     lock = gone.lock(holder("killed"), print)
