@@ -43,11 +43,12 @@ echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/lab
 systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \\
     e2scrub_reap.service fstrim.timer dpkg-db-backup.timer console-getty.service getty@tty1.service
 """
-# trixie's docker.io no longer brings the `docker` command along.
+# From trixie on, docker.io no longer brings the `docker` command along.
+_CLI_APART = ("docker.io", "docker-cli", "docker-compose")
 ENGINE = {
     "bookworm": ("docker.io", "docker-compose"),
-    "trixie": ("docker.io", "docker-cli", "docker-compose"),
-    "forky": ("docker.io", "docker-cli", "docker-compose"),
+    "trixie": _CLI_APART,
+    "forky": _CLI_APART,
 }
 # What else pulls and builds images.  Debian has no nerdctl, and buildx from trixie on.
 RUNTIMES = (

@@ -74,6 +74,20 @@ def check_preflight(target: Target, settings: Settings, facts: Facts) -> None:
         )
 
 
+def look(target: Target, settings: Settings, steps: Sequence[Step]) -> Facts:
+    """The facts of a host that meets the requirements, for a run that does not hold its lock.
+
+    Raises Locked, not Refused, where what is wrong may be the midst of another run's change.
+    """
+    facts = read_facts(target, settings, steps)
+    try:
+        check_preflight(target, settings, facts)
+    except Refused:
+        target.host.must_not_be_locked()
+        raise
+    return facts
+
+
 def record(target: Target, step: Step, change: Change, sign: str) -> None:
     target.report.change(target.host.name, step.NAME, change, sign=sign)
     target.result.changes.append({"step": step.NAME, "why": change.why})
@@ -82,8 +96,7 @@ def record(target: Target, step: Step, change: Change, sign: str) -> None:
 def preview(target: Target, settings: Settings, steps: Sequence[Step]) -> str:
     """Show what is pending, without a write. Returns the host's closing words."""
     _warn(target, settings)
-    facts = read_facts(target, settings, steps)
-    check_preflight(target, settings, facts)
+    facts = look(target, settings, steps)
     for step, changes in pending(settings, steps, facts):
         for change in changes:
             record(target, step, change, "~")
@@ -109,12 +122,7 @@ def _warn(target: Target, settings: Settings) -> None:
 def converge(target: Target, settings: Settings, loaded: Loaded, steps: Sequence[Step]) -> str:
     """Apply what is pending, verify each step, wait for health. Returns the host's closing words."""
     _warn(target, settings)
-    facts = read_facts(target, settings, steps)
-    try:
-        check_preflight(target, settings, facts)
-    except Refused:
-        target.host.must_not_be_locked()
-        raise
+    facts = look(target, settings, steps)
     if pending(settings, steps, facts):
         with target.host.lock(holder("deploy"), target.progress):
             # Another run may have ended between our look and our lock.

@@ -166,7 +166,7 @@ class Host:
         """
         channel = self._open(STREAM)
         text = script.encode()
-        with self._using(channel):
+        with self._losses(), _closing(channel):
             _feed(channel, [self._preamble(), f"{len(text)}\n".encode(), text])
             started = _stream_lines(channel, on_line, stop)
             if stop.is_set():
@@ -197,18 +197,18 @@ class Host:
         self._must_be_writable()
         channel = self._open(f"exec bash -c {shlex.quote(_lock_program(json.dumps(dict(holder))))}")
         stop = threading.Event()
-        try:
-            self._await_lock(channel, waiting)
-            beat = threading.Thread(target=_heartbeat, args=(channel, stop), daemon=True)
-            beat.start()
-            yield
-        finally:
-            stop.set()
-            with contextlib.suppress(*LOST):
-                channel.sendall(b"bye\n")
-                channel.shutdown_write()
-                channel.recv_exit_status()
-            _close(channel)
+        with _closing(channel):
+            try:
+                self._await_lock(channel, waiting)
+                beat = threading.Thread(target=_heartbeat, args=(channel, stop), daemon=True)
+                beat.start()
+                yield
+            finally:
+                stop.set()
+                with contextlib.suppress(*LOST):
+                    channel.sendall(b"bye\n")
+                    channel.shutdown_write()
+                    channel.recv_exit_status()
 
     def _await_lock(self, channel: paramiko.Channel, waiting: Callable[[str], None]) -> None:
         for line in self._lock_lines(channel):
@@ -222,7 +222,7 @@ class Host:
             elif answer == "busy":
                 waiting("a command of an interrupted run is still at work: waiting for its end")
             elif answer == "held":
-                raise Locked(_held(self.name, rest), "wait for it, or look: `fab lock`")
+                raise self._locked(lock.left(Output(0, rest)))
             elif answer == "stuck":
                 raise Locked(
                     f"{self.name}: a command of an interrupted run has not ended in {APPLY_WAIT_SECONDS} s",
@@ -232,11 +232,9 @@ class Host:
 
     def _lock_lines(self, channel: paramiko.Channel) -> Iterator[str]:
         channel.settimeout(APPLY_WAIT_SECONDS + LOCK_EXPIRES_SECONDS + 30)
-        try:
+        with self._losses():
             _feed(channel, [self._preamble()])
             yield from channel.makefile("r")
-        except LOST as error:
-            raise self._lost(str(error)) from None
 
     def lock_holder(self) -> dict[str, str]:
         """Who holds the host now (`who`, `from`, `when`, `why`, `seconds`), or nothing."""
@@ -245,7 +243,12 @@ class Host:
     def must_not_be_locked(self) -> None:
         """Raise Locked where a run is at work here: what was read may be the midst of its change."""
         if found := self.lock_holder():
-            raise Locked(_held(self.name, json.dumps(found)), "wait for it, or look: `fab lock`")
+            raise self._locked(found)
+
+    def _locked(self, found: dict[str, str]) -> Locked:
+        return Locked(
+            f"{self.name} is locked by {lock.words(found)}", "wait for it, or look: `fab lock`"
+        )
 
     # -- tunnel ------------------------------------------------------------------
 
@@ -275,15 +278,15 @@ class Host:
         )
         errors.start()
         channel.settimeout(timeout)
-        try:
-            with self._using(channel):
+        with self._losses(), _closing(channel):
+            try:
                 _feed(channel, [self._preamble()])
                 _feed(channel, [stdin] if isinstance(stdin, bytes) else stdin)
                 channel.shutdown_write()
                 started = _read_lines(channel, completed, on_line)
                 completed.status = channel.recv_exit_status()
-        except TimeoutError:
-            raise RemoteError(f"{self.name}: no answer for {timeout} s") from None
+            except TimeoutError:
+                raise RemoteError(f"{self.name}: no answer for {timeout} s") from None
         errors.join(10)
         completed.stderr = [self._mask(line) for line in completed.stderr]
         if not started:
@@ -298,16 +301,12 @@ class Host:
         return completed
 
     @contextlib.contextmanager
-    def _using(self, channel: paramiko.Channel) -> Iterator[None]:
-        """Closed at the end. A connection that is lost meanwhile is a ConnectError."""
+    def _losses(self) -> Iterator[None]:
+        """A connection that is lost meanwhile is a ConnectError."""
         try:
             yield
-        except TimeoutError:
-            raise
         except LOST as error:
             raise self._lost(str(error)) from None
-        finally:
-            _close(channel)
 
     def _open(self, program: str) -> paramiko.Channel:
         transport = self._connected()
@@ -316,11 +315,9 @@ class Host:
             ask = ["-S", "-p", ""] if self._sudo_password else ["-n"]
             loader = ["sudo", *ask, "-H", *loader]
         self.remote_commands += 1
-        try:
+        with self._losses():
             channel = transport.open_session()
             channel.exec_command(command(*loader))
-        except LOST as error:
-            raise self._lost(str(error)) from None
         return channel
 
     @property
@@ -394,9 +391,13 @@ def _feed(channel: paramiko.Channel, chunks: Iterable[bytes]) -> None:
             raise
 
 
-def _close(channel: paramiko.Channel) -> None:
-    with contextlib.suppress(*LOST):  # gone with its connection
-        channel.close()
+@contextlib.contextmanager
+def _closing(channel: paramiko.Channel) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(*LOST):  # gone with its connection
+            channel.close()
 
 
 def _body(change: Change) -> str:
@@ -508,13 +509,3 @@ def _heartbeat(channel: paramiko.Channel, stop: threading.Event) -> None:
     with contextlib.suppress(OSError):
         while not stop.wait(LOCK_HEARTBEAT_SECONDS):
             channel.sendall(b"beat\n")
-
-
-def _held(name: str, holder: str) -> str:
-    try:
-        info = json.loads(holder)
-    except ValueError:
-        return f"{name} is locked by another run"
-    return (
-        f"{name} is locked by {info['who']} on {info['from']} since {info['when']}: {info['why']}"
-    )

@@ -57,7 +57,7 @@ def preflight(c: invoke.Context, json: bool = False) -> None:
     from tasks import _converge, _fleet
 
     def work(target: _fleet.Target, settings: Settings) -> str:
-        _converge.check_preflight(target, settings, _converge.read_facts(target, settings, ()))
+        _converge.look(target, settings, ())
         return "requirements are met"
 
     _fleet.run_harbors(c, work, read_only=True, as_json=json)

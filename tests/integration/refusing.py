@@ -7,12 +7,11 @@ import contextlib
 import http.server
 import json
 import socket
-import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from harbor.certificates import KeyPair
+from tests.integration.web import Handler, encrypt, serving
 
 # Where a CA says it, and with which status, by the kind of the problem (RFC 8555; Boulder).
 PROBLEMS = {
@@ -27,24 +26,10 @@ AWS_ERROR = """<?xml version="1.0"?>
 """
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: "Refusing"
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Acme(_Handler):
+class Acme(Handler):
     """A CA's directory, nonces and accounts; `server.says` is the kind of problem that it has."""
+
+    server: "Refusing"
 
     def do_GET(self) -> None:
         names = {"newNonce": "nonce", "newAccount": "account", "newOrder": "order"}
@@ -52,7 +37,7 @@ class Acme(_Handler):
         self.answer(200, json.dumps(urls).encode(), Content_Type="application/json")
 
     def do_HEAD(self) -> None:
-        self.answer(200, b"", Replay_Nonce="bm9uY2U")
+        self.answer(200, Replay_Nonce="bm9uY2U")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -66,8 +51,10 @@ class Acme(_Handler):
             self.answer(201, body, Location=place, Replay_Nonce="bm9uY2U")
 
 
-class Aws(_Handler):
+class Aws(Handler):
     """Route 53's answer to any request: the error `server.says`."""
+
+    server: "Refusing"
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"] or 0))
@@ -86,14 +73,10 @@ class Refusing(http.server.ThreadingHTTPServer):
 @contextlib.contextmanager
 def ca(address: str, name: str, pair: KeyPair, folder: Path) -> Iterator[Refusing]:
     """A CA at `address` (this machine, as the lab's hosts see it), called `name` in `pair`."""
-    file = folder / "refusing.pem"
-    file.write_bytes(pair.chain + pair.key.reveal().encode())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
     server = Refusing((address, 0), Acme)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    encrypt(server, pair, folder)
     server.url = f"https://{name}:{server.server_port}"
-    with _served(server):
+    with serving(server):
         yield server
 
 
@@ -102,7 +85,7 @@ def aws(address: str) -> Iterator[Refusing]:
     """Route 53 at `address`."""
     server = Refusing((address, 0), Aws)
     server.url = f"http://{address}:{server.server_port}"
-    with _served(server):
+    with serving(server):
         yield server
 
 
@@ -111,13 +94,3 @@ def silent(address: str) -> Iterator[int]:
     """A port that takes connections and never says a word."""
     with socket.create_server((address, 0)) as server:
         yield server.getsockname()[1]
-
-
-@contextlib.contextmanager
-def _served(server: Refusing) -> Iterator[None]:
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()

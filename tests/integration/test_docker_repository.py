@@ -3,43 +3,48 @@
 Its packages are Debian's engine under Docker's names; its key takes the place of Docker's in one run.
 """
 
-import contextlib
+import base64
 import datetime
 import functools
 import hashlib
 import http.server
-import ssl
+import io
 import subprocess
 import sys
-import threading
+import tarfile
 
 import pytest
 
-from harbor.certificates import create_authority, issue
-from lab import machine, network
+from lab import machine
 from tests.integration.operator import ROOT, SECONDS
+from tests.integration.web import Handler, played
 
-NAME = "download.docker.com"
-# Each with what it needs of Debian; docker-ce is Debian's docker.io, with another name.
-EMPTY = {
-    "docker-ce-cli": "iptables",
-    "containerd.io": "containerd",
-    "docker-compose-plugin": "docker-compose",
-}
-PACKAGES = {"docker-ce", *EMPTY}
-CONTROL = """Package: {name}
-Version: 1
-Architecture: all
-Maintainer: the lab <lab@example.com>
-Depends: {needs}
-Description: a stand-in
-"""
-RENAME = """
-cd "$(dirname "$1")"
+PACKAGES = ["containerd.io", "docker-ce", "docker-ce-cli", "docker-compose-plugin"]
+# On the host, whose Debian it is: docker-ce is docker.io with another name, the others are empty
+# and need what Debian has. Prints the packages and the list of them, as tar in base64.
+PACK = r"""
+mkdir /root/pool && cd /root/pool
 apt-get -qq update
 apt-get -qq download docker.io
-dpkg-deb -R docker.io_*.deb "$1"
-sed -i 's/^Package:.*/Package: docker-ce/; /^Source:/d; /^Conflicts:/d; /^Breaks:/d; /^Replaces:/d' "$1/DEBIAN/control"
+dpkg-deb -R docker.io_*.deb docker-ce
+rm docker.io_*.deb
+sed -i 's/^Package:.*/Package: docker-ce/; /^\(Source\|Conflicts\|Breaks\|Replaces\):/d' docker-ce/DEBIAN/control
+for one in docker-ce-cli:iptables containerd.io:containerd docker-compose-plugin:docker-compose; do
+    mkdir -p "${one%:*}/DEBIAN"
+    printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: lab <lab@example.com>\n' "${one%:*}" \
+        > "${one%:*}/DEBIAN/control"
+    printf 'Depends: %s\nDescription: a stand-in\n' "${one#*:}" >> "${one%:*}/DEBIAN/control"
+done
+for tree in */; do
+    file=${tree%/}.deb
+    dpkg-deb -Zgzip -z1 -b "$tree" "$file" >&2
+    rm -r "$tree"
+    dpkg-deb -f "$file" >> Packages
+    stat --printf 'Filename: pool/%n\nSize: %s\n' "$file" >> Packages
+    sha256sum "$file" | sed 's/\(.*\)  .*/SHA256: \1\n/' >> Packages
+done
+tar -c . | base64
+rm -r /root/pool
 """
 WITH_KEY = """import sys
 from fabric.main import program
@@ -49,9 +54,8 @@ sys.exit(program.run())
 """
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
+class Files(Handler, http.server.SimpleHTTPRequestHandler):
+    """The files of a folder."""
 
 
 @pytest.fixture
@@ -71,27 +75,14 @@ def key(tmp_path):
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
 
 
-def fill(folder, gpg):
+def fill(folder, host, gpg):
     """What apt asks of a repository (wiki.debian.org/DebianRepository/Format)."""
-    index, pool = folder / "dists/bookworm/stable/binary-amd64", folder / "pool"
-    for made in (index, pool):
-        made.mkdir(parents=True)
-    trees = folder / "trees"
-    for name, needs in EMPTY.items():
-        (trees / name / "DEBIAN").mkdir(parents=True)
-        (trees / name / "DEBIAN/control").write_text(CONTROL.format(name=name, needs=needs))
-    subprocess.run(["sh", "-euc", RENAME, "rename", trees / "docker-ce"], check=True)
-    listed = ""
-    for name in PACKAGES:
-        package = pool / f"{name}.deb"
-        build = ["dpkg-deb", "-Znone", "-b", trees / name, package]
-        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-        shown = subprocess.run(
-            ["dpkg-deb", "-f", package], check=True, capture_output=True, text=True
-        )
-        digest = hashlib.sha256(package.read_bytes()).hexdigest()
-        size = package.stat().st_size
-        listed += f"{shown.stdout}Filename: pool/{name}.deb\nSize: {size}\nSHA256: {digest}\n\n"
+    packed = io.BytesIO(base64.b64decode(host.run(PACK).stdout))
+    with tarfile.open(fileobj=packed) as archive:
+        archive.extractall(folder / "pool", filter="data")
+    listed = (folder / "pool/Packages").read_text()
+    index = folder / "dists/bookworm/stable/binary-amd64"
+    index.mkdir(parents=True)
     (index / "Packages").write_text(listed)
     now = datetime.datetime.now(datetime.UTC)
     release = (
@@ -104,32 +95,13 @@ def fill(folder, gpg):
     (folder / "gpg").write_bytes(gpg("--armor", "--export"))
 
 
-@contextlib.contextmanager
-def download_docker_com(host, folder, tmp_path):
-    """That name leads the host to this machine, whose certificate it trusts."""
-    now = datetime.datetime.now(datetime.UTC)
-    authority = create_authority("download", now)
-    pair = issue(authority, [NAME], now)
-    (tmp_path / "pair.pem").write_bytes(pair.chain + pair.key.reveal().encode())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "pair.pem")
-    address = network.gateway(host.tag)
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer((address, 443), handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        host.write("/usr/local/share/ca-certificates/lab.crt", authority.chain.decode())
-        host.run(f"update-ca-certificates; echo {address} {NAME} >> /etc/hosts")
-        yield
-        server.shutdown()
-
-
 def test_the_engine_comes_from_dockers_repository_if_its_key_is_dockers(bare, key, tmp_path):
     gpg, fingerprint = key
     host, me = bare("bookworm", docker={"source": "docker"})
-    fill(tmp_path / "web/linux/debian", gpg)
+    fill(tmp_path / "web/linux/debian", host, gpg)
 
-    with download_docker_com(host, tmp_path / "web", tmp_path):
+    files = functools.partial(Files, directory=str(tmp_path / "web"))
+    with played(host, ["download.docker.com"], files, tmp_path):
         refused = me.fab("deploy", expect=6)
         there = host.run("ls /etc/apt/sources.list.d /usr/bin/docker", check=False).stdout
         done = subprocess.run(
@@ -142,5 +114,5 @@ def test_the_engine_comes_from_dockers_repository_if_its_key_is_dockers(bare, ke
     assert "docker" not in there
     assert done.returncode == 0, done.stdout + done.stderr
     installed = host.run(f"dpkg-query -W -f '${{Package}} ' {' '.join(PACKAGES)}").stdout.split()
-    assert sorted(installed) == sorted(PACKAGES)
+    assert sorted(installed) == PACKAGES
     assert me.fab("deploy").changes == []

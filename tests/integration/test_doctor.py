@@ -1,10 +1,7 @@
 """A healthy host has no finding; each thing that is broken on it has exactly its own."""
 
 import datetime
-import http.server
-import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +10,9 @@ import pytest
 
 from harbor.certificates import KeyPair, create_authority, issue
 from harbor.shell import Secret
-from lab import network
 from tests.integration.operating import HARBOR_NAME
 from tests.integration.operator import FAB, ROOT, Done, Operator, ask
+from tests.integration.web import Handler, played
 
 pytestmark = pytest.mark.integration
 
@@ -395,48 +392,20 @@ def test_upstream_and_garbage_collection(site, me):
     assert set(collected) == {"upstreams"}
 
 
-class DockerHub(http.server.BaseHTTPRequestHandler):
+class DockerHub(Handler):
     """A stand-in for Docker Hub as far as its budget is asked for: a token, and a HEAD with it."""
 
     def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"token": "of-the-hub"}' if self.path.startswith("/token") else b"{}")
+        self.answer(200, b'{"token": "of-the-hub"}' if self.path.startswith("/token") else b"{}")
 
     def do_HEAD(self):
-        known = self.headers.get("Authorization") == "Bearer of-the-hub"
-        self.send_response(200 if known else 401)
-        if known:
-            self.send_header("ratelimit-limit", "100;w=21600")
-            self.send_header("ratelimit-remaining", "7;w=21600")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+        if self.headers.get("Authorization") != "Bearer of-the-hub":
+            return self.answer(401)
+        budget = {"ratelimit_limit": "100;w=21600", "ratelimit_remaining": "7;w=21600"}
+        return self.answer(200, **budget)
 
 
-@contextmanager
-def docker_hub(site, folder):
-    """Docker Hub's names lead the host to this machine, whose certificate it trusts."""
-    names = ["auth.docker.io", "registry-1.docker.io", "hub.docker.com"]
-    now = datetime.datetime.now(datetime.UTC)
-    authority = create_authority("hub", now)
-    made = issue(authority, names, now)
-    (folder / "hub.pem").write_bytes(made.chain + made.key.reveal().encode())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "hub.pem")
-    address = network.gateway(site.host.tag)
-    server = http.server.ThreadingHTTPServer((address, 443), DockerHub)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    trusted = "/usr/local/share/ca-certificates/hub.crt"
-    site.host.write(trusted, authority.chain.decode())
-    script = f"update-ca-certificates; echo {address} {' '.join(names)} >> /etc/hosts"
-    heal = f"rm {trusted}; update-ca-certificates --fresh; sed -i /docker.io/d /etc/hosts"
-    with broken(site, script, heal):
-        yield
-    server.shutdown()
-    server.server_close()
+HUB = ["auth.docker.io", "registry-1.docker.io", "hub.docker.com"]
 
 
 def test_type_that_an_upgrade_left_behind_and_the_budget_of_docker_hub(site, me, tmp_path):
@@ -456,7 +425,7 @@ def test_type_that_an_upgrade_left_behind_and_the_budget_of_docker_hub(site, me,
 
     try:
         site.run(f'docker exec harbor-db psql -U postgres -d registry -c "{change}"')
-        with docker_hub(site, tmp_path):
+        with played(site.host, HUB, DockerHub, tmp_path):
             found, code = findings(me)
     finally:
         site.api("DELETE", "/projects/proxy.quay")
