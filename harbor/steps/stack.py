@@ -1,5 +1,6 @@
 """Every service runs, created from exactly what lies on disk."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from harbor.settings import Settings
 from harbor.shell import NOT_READ, Output, await_start, command, forget_failure
 
 NAME = "stack"
+# The temporary name that compose gives to one of two while it makes a container anew.
+CUT_OFF = re.compile(r"[0-9a-f]{12}_")
 # A start that a boot began may have read an older configuration: what it made is brought up to date.
 # What compose said stands in the journal; systemctl says only that it failed.
 START_UNIT = f"""{await_start("harbor.service")}
@@ -86,7 +89,9 @@ def _start(settings: Settings, facts: Mapping[str, Output]) -> str:
 
 
 def _reasons(settings: Settings, facts: Mapping[str, Output]) -> list[str]:
-    found = {container.service: container for container in containers(facts)}
+    all_of_them = containers(facts)
+    cut_off = sorted(one.name for one in all_of_them if CUT_OFF.match(one.name))
+    found = {one.service: one for one in all_of_them if one.name not in cut_off}
     wanted = settings.harbor.containers
     config, edge = (facts.get(key, NOT_READ).text for key in ("config", "edge"))
     missing = sorted(set(wanted) - set(found))
@@ -104,5 +109,6 @@ def _reasons(settings: Settings, facts: Mapping[str, Output]) -> list[str]:
         "not running": stopped,
         "created from an older configuration": outdated,
         "no longer wanted": sorted(set(found) - set(wanted)),
+        "left by a recreation that was cut off": cut_off,
     }
     return [f"{what}: {', '.join(services)}" for what, services in groups.items() if services]

@@ -127,6 +127,28 @@ def test_a_deploy_while_the_host_still_starts_harbor_after_a_power_cut(site):
     host.run(f"rm {dropin}; systemctl daemon-reload")
 
 
+# As compose leaves it that dies between making a container's successor and giving it its name.
+CUT_OFF = """
+docker inspect -f '{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{println}}{{end}}' registryctl > /run/labels
+docker create --label-file /run/labels --name "$(docker inspect -f '{{slice .Id 0 12}}' registryctl)_registryctl" \\
+    "$(docker inspect -f '{{.Config.Image}}' registryctl)"
+"""
+
+
+def test_a_recreation_that_was_cut_off_is_cleared_away(site):
+    host, me = site
+    me.fab("deploy")
+    host.run(CUT_OFF)
+    plan = me.fab("plan", expect=2)
+    me.set(log={"level": "error"})
+
+    me.fab("deploy")
+
+    assert "left by a recreation that was cut off: " in plan.text
+    assert "_registryctl" not in host.run("docker ps -a --format '{{.Names}}'").stdout
+    assert me.fab("plan").changes == []
+
+
 def test_two_deploys_at_once(site):
     _, me = site
     me.set(log={"level": "info"})
